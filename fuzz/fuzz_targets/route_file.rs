@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest as _, Sha256};
-use turnout_fuzz::traffic::{Mistakes, RouteFile, Table, bounds, choose::Asks};
+use turnout_fuzz::traffic::{MISTAKES, Mistakes, RouteFile, Table, choose::Asks};
 
 fuzz_target!(|body: &[u8]| {
     // As it is, which hardly ever has the right digest; and with that.
@@ -22,7 +22,7 @@ fuzz_target!(|body: &[u8]| {
 
 fn bounded(mistakes: Option<Mistakes>) {
     let Some(mistakes) = mistakes else { return };
-    assert!((1..=bounds::MISTAKES + 1).contains(&mistakes.0.len()), "{}", mistakes.0.len());
+    assert!((1..=MISTAKES + 1).contains(&mistakes.0.len()), "{}", mistakes.0.len());
     assert!(mistakes.to_string().len() < 100_000);
 }
 

@@ -27,7 +27,8 @@ pub(super) async fn of(
     for refusal in &derived.refusals {
         lines.push((true, format!("{name}: {}; write: {}", refusal.cause, refusal.line)));
     }
-    lines.extend(colours::not_there_yet(&derived).into_iter().map(|line| (true, format!("{name}: {line}"))));
+    let refused = colours::not_there_yet(&derived).into_iter().chain(colours::refused(&derived, &planner.settings));
+    lines.extend(refused.map(|line| (true, format!("{name}: {line}"))));
     if lines.is_empty() {
         let of = |class: Class| derived.services.values().filter(|fate| fate.class == class).count();
         let classes = Class::ALL.into_iter().filter(|class| of(*class) > 0);

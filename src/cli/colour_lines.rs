@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::when::{ago, when};
+use super::{
+    certificate_lines,
+    when::{ago, when},
+};
 use crate::{
     git::short,
     report::redact::escape_controls,
@@ -11,7 +14,7 @@ use crate::{
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served } = status;
+    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served, certificates } = status;
     let gets = match maintained {
         true => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
         false => "gets the requests".to_owned(),
@@ -32,6 +35,9 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     let goes_back = format!("`turnout rollback {repo}` brings it back");
     line(previous, &goes_back)?;
     line(failed, "stopped and left to be looked at")?;
+    for status in certificates {
+        writeln!(out, "  {}", certificate_lines::line(status, crate::deploy::now_ms().div_euclid(1_000)))?;
+    }
     match bakes_until {
         Some(until) => {
             writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(*until))

@@ -14,10 +14,11 @@ use super::{
     progress::Display,
     show::to_its_end,
     trouble::Trouble,
+    when::when,
 };
 use crate::{
     git::short,
-    server::wire::{AskRequest, AskedReply, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
+    server::wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
     store::Deployment,
 };
 
@@ -113,21 +114,89 @@ pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Dis
     }
 }
 
-/// Waits until the switch of a deployment has proved itself. Exit code 1 where it was taken back.
+/// Waits until the switch of a deployment has proved itself. Exit code 1 where it was taken back, or where that is not known.
 pub(super) async fn wait(
     client: &Client,
     deployment: &Deployment,
     display: &mut Display<Stdout>,
 ) -> Result<ExitCode, Trouble> {
-    let colours: ColoursStatus = client.get(&format!("/v1/repositories/{}/bake", deployment.repo)).await?;
-    let live = colours.live.as_ref();
-    if live.is_some_and(|live| {
-        live.deployment == Some(deployment.id) || live.project == deployment.project.clone().unwrap_or_default()
-    }) {
-        display.say(&format!("{} has proved itself", deployment.project.as_deref().unwrap_or(&deployment.repo)))?;
-        return Ok(ExitCode::SUCCESS);
+    let (repo, place) = (&deployment.repo, format!("/v1/repositories/{}", deployment.repo));
+    let before: ColoursStatus = client.get(&format!("{place}/colours")).await?;
+    let colours: ColoursStatus = match before.bakes_until {
+        Some(until) => {
+            let live = before.live.as_ref().map_or("the live colour", |live| live.project.as_str());
+            display.say(&format!(
+                "waiting until {}, when {live} has baked: `turnout promote {repo}` ends that as good, `turnout rollback {repo}` \
+                 goes back",
+                when(until)
+            ))?;
+            client.get(&format!("{place}/bake")).await?
+        }
+        None => before.clone(),
+    };
+    let own = deployment.project.as_deref().unwrap_or(repo);
+    let (said, code) = verdict((deployment.id, own), &before, &colours);
+    display.say(&said)?;
+    Ok(code)
+}
+
+/// What became of a deployment, by its number and its colour's project. `before`: when the wait began.
+fn verdict((id, own): (i64, &str), before: &ColoursStatus, colours: &ColoursStatus) -> (String, ExitCode) {
+    if colours.bakes_until.is_some() {
+        let said = "the daemon ends, and the bake goes on at its next start: what comes of it is not known yet";
+        return (said.to_owned(), ExitCode::FAILURE);
     }
-    let live = live.map_or_else(|| "nothing".to_owned(), |live| live.project.clone());
-    display.say(&format!("it was taken back; {live} is live"))?;
-    Ok(ExitCode::FAILURE)
+    let live = colours.live.as_ref();
+    let is_own = |one: &ColourStatus| one.deployment == Some(id) || one.project == own;
+    if live.is_some_and(is_own) {
+        let said = match before.bakes_until {
+            Some(_) => format!("{own} has proved itself"),
+            None => format!("{own} is live, and nothing bakes"),
+        };
+        return (said, ExitCode::SUCCESS);
+    }
+    let live = live.map_or("nothing", |live| live.project.as_str());
+    (format!("it was taken back; {live} is live"), ExitCode::FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_what_came_of_it() {
+        let colours = |project: &str, id, bakes_until| {
+            let live = ColourStatus {
+                colour: String::new(),
+                project: project.to_owned(),
+                state: "live".to_owned(),
+                generation: 1,
+                deployment: Some(id),
+                commit: None,
+                since: 0,
+            };
+            let none = None::<ColourStatus>;
+            ColoursStatus {
+                live: Some(live),
+                next: none.clone(),
+                previous: none.clone(),
+                failed: none,
+                bakes_until,
+                not_served: None,
+                certificates: Vec::new(),
+            }
+        };
+        let baking = colours("blueshop", 7, Some(1));
+        let still = colours("blueshop", 7, None);
+        for (before, after, said, code) in [
+            (&baking, &still, "blueshop has proved itself", ExitCode::SUCCESS),
+            (&still, &still, "blueshop is live, and nothing bakes", ExitCode::SUCCESS),
+            (&baking, &colours("redshop", 6, None), "it was taken back; redshop is live", ExitCode::FAILURE),
+            (&baking, &baking, "the daemon ends, and the bake goes on", ExitCode::FAILURE),
+        ] {
+            let (found, with) = verdict((7, "blueshop"), before, after);
+            assert!(found.starts_with(said), "{found}");
+            assert_eq!(format!("{with:?}"), format!("{code:?}"), "{said}");
+        }
+    }
 }

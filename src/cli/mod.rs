@@ -4,6 +4,7 @@ pub mod args;
 mod backup;
 mod built_in;
 mod by_repo;
+mod certificate_lines;
 mod check;
 mod check_switch;
 pub mod client;

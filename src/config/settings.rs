@@ -67,6 +67,16 @@ pub struct Settings {
     pub socket: PathBuf,
     /// The control socket of turnout-proxy.
     pub proxy_socket: PathBuf,
+    /// Whether the terms of the authority of certificates are agreed to.
+    pub acme_agree_terms: bool,
+    /// The address of its directory.
+    pub acme_directory: String,
+    /// Whom it may write to, separated by commas.
+    pub acme_contact: String,
+    /// The file of who signed its own certificate.
+    pub acme_trust: Option<PathBuf>,
+    /// How hosts are proven: `auto`, `http-01` or `tls-alpn-01`.
+    pub acme_challenge: &'static str,
     /// The access mode of ours.
     pub socket_mode: u32,
     /// The Docker engine, as a URL.
@@ -193,6 +203,11 @@ pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
         log_dir: reader.directory(&table::LOG_DIR),
         socket: socket.clone(),
         proxy_socket: reader.given(&table::PROXY_SOCKET).unwrap_or_else(|| socket.with_file_name("turnout-proxy.sock")),
+        acme_agree_terms: reader.of(&table::ACME_AGREE_TERMS),
+        acme_directory: reader.of(&table::ACME_DIRECTORY),
+        acme_contact: reader.of(&table::ACME_CONTACT),
+        acme_trust: reader.given(&table::ACME_TRUST),
+        acme_challenge: reader.of(&table::ACME_CHALLENGE),
         runtime_dir,
         socket_mode: reader.of(&table::SOCKET_MODE),
         docker_host: reader.of(&table::DOCKER_HOST),

@@ -139,6 +139,29 @@ settings! {
         ..setting("proxy-socket", Takes::Path, "",
             "The control socket of turnout-proxy, which holds the published ports of repositories with `switch`.")
     };
+    ACME_AGREE_TERMS: bool = Setting {
+        kind: Kind::Flag,
+        ..setting("acme-agree-terms", Takes::Switch, "false",
+            "You agree to the terms of the authority from which turnout-proxy obtains certificates (`tls: acme`). Without it none are.")
+    };
+    ACME_DIRECTORY: String = Setting {
+        value: "URL",
+        ..setting("acme-directory", Takes::Text, "https://acme-v02.api.letsencrypt.org/directory",
+            "The address of that authority's directory (ACME, RFC 8555).")
+    };
+    ACME_CONTACT: String = Setting {
+        value: "ADDRESSES",
+        shown_default: "none",
+        ..setting("acme-contact", Takes::Text, "",
+            "E-mail addresses to which that authority may write, separated by commas.")
+    };
+    ACME_TRUST: PathBuf = Setting {
+        shown_default: "whom the system trusts",
+        ..setting("acme-trust", Takes::Path, "",
+            "A certificate that has signed that authority's own, for a private one; turnout-proxy's user must be able to read it.")
+    };
+    ACME_CHALLENGE: &'static str = setting("acme-challenge", Takes::Word(&["auto", "http-01", "tls-alpn-01"]), "auto",
+        "How hosts are proven: auto is tls-alpn-01 where a route of the host listens on port 443, else http-01.");
     SOCKET_MODE: u32 = setting("socket-mode", Takes::Mode, "0660", "Access mode of the control socket.");
     DOCKER_HOST: String = Setting {
         aliases: &["DOCKER_HOST"],

@@ -25,6 +25,7 @@ use crate::{
     registry::docker_config_directory,
     report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
+    switch,
 };
 
 /// Seconds that one look for an engine may take that does not answer.
@@ -92,6 +93,8 @@ pub struct Dressed {
     pub volumes_to_come: BTreeMap<String, String>,
     /// Networks and volumes that none of its services uses are made as well: they are for the colours.
     pub all_resources: bool,
+    /// Copies of mounted files, by where they lie, with what they are copies of: until they are made, that is looked at.
+    pub copies: BTreeMap<String, String>,
 }
 
 impl Planner {
@@ -202,7 +205,8 @@ impl Planner {
         let is_dressed = wanted.dressed.is_some();
         // As it can be read; the plan is made of the names.
         let read = loaded.view.read(&loaded.project);
-        let (path, view, mounting) = (loaded.view.tree().to_owned(), loaded.view.clone(), read.clone());
+        let (path, view, mut mounting) = (loaded.view.tree().to_owned(), loaded.view.clone(), read.clone());
+        let copies = wanted.dressed.as_ref().map(|dressed| dressed.copies.clone()).unwrap_or_default();
         let mut settings = self.input_settings(repo);
         let digests = match &wanted.digests {
             Some(folder) => {
@@ -227,6 +231,9 @@ impl Planner {
                 ));
             }
             let forced = forced.then(|| "asked for with --rebuild".to_owned());
+            let to_come = copies.into_iter().filter(|(place, _)| std::fs::symlink_metadata(place).is_err());
+            let at = |path: String| view.at(std::path::Path::new(&path)).display().to_string();
+            switch::snapshot::point(&mut mounting, &to_come.map(|(place, path)| (place, at(path))).collect());
             let looked = mounts::look(&view, &mounting, digests);
             Ok::<_, Failure>((what_changed(&path, was, &commit, forced), notes, looked))
         })

@@ -56,6 +56,11 @@ impl InputSettings {
         state.join("inputs").join(format!("{}.mounted", hex::encode(repo)))
     }
 
+    /// Where digests of files that colours mount copies of are remembered.
+    pub fn copied(state: &Path, repo: &str) -> PathBuf {
+        state.join("inputs").join(format!("{}.copied", hex::encode(repo)))
+    }
+
     /// For a repository, under the state directory.
     pub fn new(state: &Path, repo: &str, builder: BuilderChoice) -> Self {
         let folder = state.join("inputs");

@@ -154,10 +154,23 @@ pub(super) async fn bake(
         () = control.deployer.bakes.over(&repo.name) => {}
         () = control.stop.cancelled() => {}
     }
-    let stands = of(&control.deployer, &repo.name).await?;
+    now(&control, &repo.name).await
+}
+
+/// How they stand now.
+pub(super) async fn colours(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<Json<ColoursStatus>, Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    now(&control, &repo.name).await
+}
+
+async fn now(control: &Control, repo: &str) -> Result<Json<ColoursStatus>, Refusal> {
+    let stands = of(&control.deployer, repo).await?;
     stands.map(Json).ok_or_else(|| {
         Refusal::conflict(
-            format!("{} is not deployed blue/green", repo.name),
+            format!("{repo} is not deployed blue/green"),
             "write `switch: auto` in its entry in repos.yaml".to_owned(),
         )
     })
@@ -191,6 +204,7 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         next_waits: rollout.attends(),
         maintained,
         not_served,
+        certificates: deployer.obtained(repo, &stands).await,
     }))
 }
 

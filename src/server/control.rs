@@ -152,6 +152,7 @@ pub fn router(control: Control) -> Router {
         .route("/v1/repositories/{name}/preview", get(colours_route::preview))
         .route("/v1/repositories/{name}/abort", post(colours_route::abort))
         .route("/v1/repositories/{name}/bake", get(colours_route::bake))
+        .route("/v1/repositories/{name}/colours", get(colours_route::colours))
         .route("/v1/plan", post(plan_route::make_plan))
         .route("/v1/letters", get(letters_route::dead))
         .route("/v1/letters/again", post(letters_route::again))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     report::Event,
     store::{Deployment, Hold, LogLine, Pile, State, WantedCommit},
+    traffic::control::CertificateStatus,
 };
 
 /// What a delivery said.
@@ -166,6 +167,9 @@ pub struct ColoursStatus {
     /// Why the live one gets no requests, as the proxy has just said, or by its silence.
     #[serde(default)]
     pub not_served: Option<String>,
+    /// Certificates that the proxy obtains for its hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
 }
 
 /// One of them.

@@ -39,7 +39,7 @@ impl Hanging {
             return Some(hanging);
         }
         let _ = hanging.server.wait();
-        println!("skipped: needs root and /dev/fuse, to make a file system that hangs");
+        println!("not run: needs root and /dev/fuse, to make a file system that hangs");
         None
     }
 

@@ -28,7 +28,7 @@ const BEAT: &str = "until psql -qc 'create table if not exists ticks (id serial,
 #[test]
 fn data_comes_through_adoption_and_switches_and_a_scheduler_runs_once() {
     if !Path::new(POSTGRES).exists() || !Path::new(REDIS).exists() {
-        println!("skipped: needs Debian's postgresql-15 and redis-server on this machine");
+        println!("not run: needs Debian's postgresql-15 and redis-server on this machine");
         return;
     }
     let image = Image::new();
@@ -46,7 +46,7 @@ fn data_comes_through_adoption_and_switches_and_a_scheduler_runs_once() {
     fs::create_dir(&bind).unwrap();
     fs::set_permissions(&bind, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let staying = ProjectGuard::new(site.name.clone());
-    let shop = Switched::of(site, web, staying);
+    let shop = Switched::around(site, web, staying);
     let (_proxy, daemon) = shop.serve_as(&shop.site.entry(&[]), &[]);
     daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
     let red = shop.site.red();

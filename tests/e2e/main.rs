@@ -16,6 +16,7 @@ mod e2e_support;
 #[path = "../git_support/mod.rs"]
 mod git_support;
 
+mod adapters;
 mod adoption;
 mod adoption_data;
 mod alive;
@@ -51,8 +52,11 @@ mod renamed;
 mod sinks;
 mod switch;
 mod switch_dies;
+mod switch_files;
 mod switch_killed;
 mod switch_promote;
+mod switch_refused;
+mod switch_stays;
 mod turned_link;
 mod waiting;
 mod watch_on;

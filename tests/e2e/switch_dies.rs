@@ -3,8 +3,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _};
 
-use crate::{common, e2e_support};
-use common::{PATIENCE, wait_until};
+use crate::e2e_support;
 use e2e_support::{load::Load, switched::Switched};
 
 /// On the way from one colour to the other.
@@ -28,6 +27,20 @@ const POINTS: &[&str] = &[
     "after recording the end of a bake",
 ];
 
+/// On the way back from one colour to the other, while it bakes: those at which the routes have not moved, and the others.
+const BACK: (&[&str], &[&str]) = (
+    &["before going back", "before moving the routes back"],
+    &[
+        "after moving the routes back",
+        "before recording the way back",
+        "after recording the way back",
+        "before taking the workers back",
+        "after taking the workers back",
+        "before stopping what was live",
+        "after stopping what was live",
+    ],
+);
+
 /// Clients that ask all the while.
 const CLIENTS: usize = 4;
 
@@ -50,20 +63,7 @@ fn wherever_it_dies_no_request_fails_and_one_colour_is_whole() {
         assert!(shop.workers() <= 1, "{dies_at}: two workers after the death");
         daemon.restart();
         load.wait_for(&version, 20);
-        wait_until(&format!("{dies_at}: an end in which one colour is whole and the other at rest"), PATIENCE, || {
-            let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
-            let status = daemon.turnout_json(&["status", "--json"]);
-            let repo = &status["repos"][0];
-            let live = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
-            let (red, blue) = (shop.site.red(), shop.site.blue());
-            let other = if live == red { &blue } else { &red };
-            let whole = (shop.running(&live, "web"), shop.running(&live, "worker"));
-            let rest = (shop.running(other, "web"), shop.running(other, "worker"));
-            match (open, repo["bakes_until"].is_null(), whole, rest) {
-                (false, true, (1, 1), (0, 0)) => Ok(()),
-                found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
-            }
-        });
+        shop.expect_whole(&daemon, dies_at);
         assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
         let ends: Vec<String> =
             daemon.history().iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
@@ -72,4 +72,39 @@ fn wherever_it_dies_no_request_fails_and_one_colour_is_whole() {
     let came = load.end();
     println!("{} good answers, the longest after {:?}", came.good.values().sum::<u64>(), came.longest);
     assert_eq!(came.bad, Vec::<String>::new());
+}
+
+#[test]
+fn wherever_it_dies_on_the_way_back_no_request_fails_and_one_colour_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("point");
+    let shop = Switched::new("first");
+    let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
+    let (_proxy, mut daemon) = shop.serve("{ bake: 1h }", &variables);
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    let load = Load::on(shop.web, CLIENTS);
+    let mut live = "first".to_owned();
+    let all = BACK.0.iter().map(|point| (point, false)).chain(BACK.1.iter().map(|point| (point, true)));
+    for (number, (dies_at, moved)) in all.enumerate() {
+        let version = format!("v{number}");
+        println!("{version}: {dies_at}");
+        daemon.expect_success(shop.push(&daemon, &version));
+        load.wait_for(&version, 20);
+        fs::write(&point, dies_at).unwrap();
+        daemon.turnout(&["rollback", &shop.site.name]);
+        assert_eq!(daemon.ended().signal(), Some(9), "{dies_at}: {}", daemon.output());
+        fs::remove_file(&point).unwrap();
+        assert!(shop.workers() <= 1, "{dies_at}: two workers after the death");
+        daemon.restart();
+        if !moved {
+            // Nothing has come of it, and the bake goes on.
+            load.wait_for(&version, 20);
+            daemon.turnout(&["promote", &shop.site.name]);
+            live = version;
+        }
+        load.wait_for(&live, 20);
+        shop.expect_whole(&daemon, dies_at);
+        assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
+    }
+    load.end();
 }

@@ -54,24 +54,6 @@ fn through(load: &Load, since: Instant, daemon: &Daemon) -> Duration {
     took
 }
 
-/// Nothing is under way, one colour is whole, and the other at rest.
-fn expect_whole(shop: &Switched, daemon: &Daemon) {
-    wait_until("an end in which one colour is whole and the other at rest", PATIENCE, || {
-        let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
-        let status = daemon.turnout_json(&["status", "--json"]);
-        let repo = &status["repos"][0];
-        let live = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
-        let (red, blue) = (shop.site.red(), shop.site.blue());
-        let other = if live == red { &blue } else { &red };
-        let whole = (shop.running(&live, "web"), shop.running(&live, "worker"));
-        let rest = (shop.running(other, "web"), shop.running(other, "worker"));
-        match (open, repo["bakes_until"].is_null(), whole, rest) {
-            (false, true, (1, 1), (0, 0)) => Ok(()),
-            found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
-        }
-    });
-}
-
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 fn whatever_is_killed_whenever_only_a_proxys_own_death_is_felt() {
@@ -116,7 +98,7 @@ fn whatever_is_killed_whenever_only_a_proxys_own_death_is_felt() {
             let version = format!("v{pushes}");
             daemon.expect_success(shop.push(&daemon, &version));
             load.wait_for(&version, 20);
-            expect_whole(&shop, &daemon);
+            shop.expect_whole(&daemon, "after the ends");
             assert_eq!(load.came().bad.len(), lost, "{:?}", &load.came().bad[lost..]);
             println!(
                 "after {kill} ends: {pushes} pushes, {ends:?}, {} answers, {lost} lost with the proxy",

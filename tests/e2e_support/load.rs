@@ -14,8 +14,8 @@ use std::{
 
 /// Requests on one connection before it is closed and another one opened: both kinds meet a switch.
 const ON_ONE: u32 = 20;
-/// A request that takes longer has failed.
-const LONGEST: Duration = Duration::from_secs(20);
+/// A request that takes longer has failed. The proxy answers one that it holds after 30 seconds.
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// What came of the requests so far.
 #[derive(Debug, Default, Clone)]

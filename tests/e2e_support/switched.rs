@@ -4,39 +4,55 @@ use std::{net::SocketAddr, path::PathBuf, process::Command};
 
 use super::{QUICK, Site};
 use crate::common::{
+    PATIENCE,
     daemon::Daemon,
     docker::{self, ProjectGuard},
+    wait_until,
 };
 
 /// The site, and what the proxy leaves behind.
 pub struct Switched {
+    /// Goes first, but for its networks: what stays may have volumes that a colour made.
+    _staying: ProjectGuard,
     /// The repository.
     pub site: Site,
     /// Where the web service is published.
     pub web: SocketAddr,
-    _staying: ProjectGuard,
+    /// Goes last: colours are in networks of what stays.
+    _networks: ProjectGuard,
 }
 
 impl Switched {
     /// A stack whose web service answers `version`.
     pub fn new(version: &str) -> Switched {
+        Switched::of(
+            compose,
+            &[
+                ("Dockerfile", "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
+                ("app.sh", APP),
+                ("page", version),
+                ("boot", ""),
+            ],
+        )
+    }
+
+    /// A stack of one's own: its Compose file, by where its web service is published, and what lies beside it.
+    pub fn of(compose: impl FnOnce(SocketAddr) -> String, files: &[(&str, &str)]) -> Switched {
         need_proxy();
         let web = crate::common::daemon::free_address();
-        let site = Site::new(&[
-            ("docker-compose.prod.yml", &compose(web)),
-            ("Dockerfile", "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
-            ("app.sh", APP),
-            ("page", version),
-            ("boot", ""),
-        ]);
+        let compose = compose(web);
+        let files: Vec<_> = [("docker-compose.prod.yml", compose.as_str())].iter().chain(files).copied().collect();
+        let site = Site::new(&files);
         let staying = ProjectGuard::new(site.name.clone());
-        Switched { site, web, _staying: staying }
+        let _networks = ProjectGuard::new(site.name.clone());
+        Switched { _staying: staying, site, web, _networks }
     }
 
     /// Around another site, whose web service is published there.
-    pub fn of(site: Site, web: SocketAddr, staying: ProjectGuard) -> Switched {
+    pub fn around(site: Site, web: SocketAddr, staying: ProjectGuard) -> Switched {
         need_proxy();
-        Switched { site, web, _staying: staying }
+        let _networks = ProjectGuard::new(site.name.clone());
+        Switched { _staying: staying, site, web, _networks }
     }
 
     /// Its entry, with these words under `switch:`.
@@ -69,6 +85,24 @@ impl Switched {
             of && one.state.map(|state| state.to_string()).as_deref() == Some("running")
         });
         all.count()
+    }
+
+    /// Waits until nothing is under way, one colour is whole, and the other at rest. `after`: what was done before.
+    pub fn expect_whole(&self, daemon: &Daemon, after: &str) {
+        wait_until(&format!("{after}: an end in which one colour is whole and the other at rest"), PATIENCE, || {
+            let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
+            let status = daemon.turnout_json(&["status", "--json"]);
+            let repo = &status["repos"][0];
+            let live = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
+            let (red, blue) = (self.site.red(), self.site.blue());
+            let other = if live == red { &blue } else { &red };
+            let whole = (self.running(&live, "web"), self.running(&live, "worker"));
+            let rest = (self.running(other, "web"), self.running(other, "worker"));
+            match (open, repo["bakes_until"].is_null(), whole, rest) {
+                (false, true, (1, 1), (0, 0)) => Ok(()),
+                found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
+            }
+        });
     }
 
     /// Workers that run, of both colours.

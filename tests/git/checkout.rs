@@ -464,7 +464,7 @@ async fn settings_about_modes_and_links_are_followed() {
 async fn files_of_others_are_replaced_where_their_folder_allows_it() {
     const SOMEBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root, to make files of another user");
+        println!("not run: needs root, to make files of another user");
         return;
     }
     let world = World::new();

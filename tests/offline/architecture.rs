@@ -40,7 +40,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fronts", &["traffic"]),
     ("gate", &["report"]),
     ("nat", &[]),
-    ("proxy", &["nat", "report", "traffic"]),
+    ("acme", &["net", "report"]),
+    ("proxy", &["acme", "nat", "report", "traffic"]),
 ];
 
 /// What must not come with a crate, not even through others: packages by the beginning of their names.
@@ -63,6 +64,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("fronts", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "openssl", "turnout-compose"]),
     ("gate", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("nat", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
+    ("acme", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
@@ -226,7 +228,7 @@ fn no_file_needs_one_that_needs_it() {
 }
 
 /// What the client library gives as a stream: whoever reads it has a time of their own for it.
-const STREAMS: &[&str] = &["create_image", "push_image", "logs", "events"];
+const STREAMS: &[&str] = &["create_image", "push_image", "logs", "events", "stats"];
 
 #[test]
 fn the_engine_is_asked_with_a_time() {
@@ -280,7 +282,9 @@ const OPENERS: &[(&str, &str)] = &[
     ("src/cli/log_file.rs", "log files"),
     ("src/config/live.rs", "the last good list, in the state directory"),
     ("src/deploy/busy.rs", "locks in the state directory"),
+    ("src/deploy/colours/snapshots.rs", "copies of tracked files, in the state directory"),
     ("src/store/dies.rs", "what a test wants, in builds for tests alone"),
+    ("crates/docker/src/memory.rs", "the machine's memory, in /proc"),
     ("crates/docker/src/context.rs", "contexts of Docker's client"),
     ("crates/net/src/dial.rs", "certificates of servers, named in settings of Docker's client"),
     ("crates/registry/src/credentials.rs", "config.json of Docker's client"),
@@ -309,6 +313,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
     ("crates/nat/src/serve.rs", "the list of tracked connections, in /proc"),
+    ("crates/acme/src/files.rs", "certificates, keys and orders, in the proxy's own state directory"),
     ("crates/proxy/src/access.rs", "the access log, named on the proxy's command line"),
     ("crates/proxy/src/tls.rs", "certificates and keys, named in the route table"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),

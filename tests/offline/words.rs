@@ -62,7 +62,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Texts in which what is filled in is no number, or never 1.
-const OTHERWISE: [&str; 9] = [
+const OTHERWISE: [&str; 10] = [
     // A limit, a share of several, names, and the words of Compose.
     "{most} connections",
     "{} of earlier images",
@@ -73,6 +73,8 @@ const OTHERWISE: [&str; 9] = [
     "{most} containers (lower its scale",
     "{path} without its files",
     "{former} and its volumes",
+    // Counted before.
+    "{what} of mounted files",
 ];
 
 #[test]

@@ -31,6 +31,9 @@ pub enum AcmeError {
     /// The authority has not decided in time. The order is gone on with.
     #[error("the authority has not decided within {} s", .0.as_secs())]
     Undecided(Duration),
+    /// As many orders were made within the last hour as may be.
+    #[error("no further order is made before {} s have passed: so many are made within an hour, and no more", .0.as_secs())]
+    Bounded(Duration),
     /// An answer that is none of the protocol's, or beyond a bound.
     #[error("{at} gives an answer that cannot be used: {message}")]
     Unfit {
@@ -49,6 +52,7 @@ impl AcmeError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             AcmeError::Refused { retry_after, .. } => *retry_after,
+            AcmeError::Bounded(time) => Some(*time),
             _ => None,
         }
     }

@@ -4,6 +4,8 @@
 //! FOLDER/accounts/NAME.json        the key of the account at one directory
 //! FOLDER/certificates/HOST.pem     a certificate, those that lead to its authority, and its key
 //! FOLDER/orders/HOST.json          the order that is under way, and what failed
+//! FOLDER/ordered.json              when orders were made, of the last hour
+//! FOLDER/authority.json            whose certificates are obtained, as the caller was told
 //! ```
 
 use std::{
@@ -11,13 +13,19 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use openssl::{asn1::Asn1Time, x509::X509};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use crate::{AcmeError, due::Lifetime, key::Key};
+use crate::{
+    AcmeError,
+    due::{self, Lifetime, Ordered},
+    key::Key,
+    record::Record,
+};
 
 /// Bytes of a file at most.
 const LARGEST: u64 = 1 << 20;
@@ -28,39 +36,6 @@ const NAMED: usize = 200;
 #[derive(Debug, Clone)]
 pub struct Files {
     folder: PathBuf,
-}
-
-/// What is known of a host, beside its certificate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Record {
-    /// Whose the certificate is, and all that follows.
-    pub directory: String,
-    /// The order that is under way.
-    pub order: Option<UnderWay>,
-    /// Failures in a row.
-    pub failures: u32,
-    /// Not to be tried before; seconds since 1970.
-    pub not_before: i64,
-    /// The authority forbids it before.
-    pub forbidden_until: i64,
-    /// What the last failure said.
-    pub said: Option<String>,
-}
-
-/// An order that is under way.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnderWay {
-    /// Its address.
-    pub url: String,
-    /// The key that its certificate will have, in PEM form.
-    pub key: String,
-}
-
-impl std::fmt::Debug for UnderWay {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UnderWay").field("url", &self.url).finish_non_exhaustive()
-    }
 }
 
 /// An account, as it is kept.
@@ -112,12 +87,43 @@ impl Files {
         write(&self.record_path(host), to_json(record)?.as_bytes())
     }
 
+    /// Writes down that another order is made for a host, if one more may be. On the disk before it is made.
+    pub(crate) fn order(&self, host: &str) -> Result<(), AcmeError> {
+        let path = self.folder.join("ordered.json");
+        let mut made: Vec<Ordered> = read(&path).map_err(AcmeError::Here)?.unwrap_or_default();
+        let bounded = |seconds: i64| AcmeError::Bounded(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+        due::order(&mut made, host, now()).map_err(bounded)?;
+        write(&path, to_json(&made)?.as_bytes())
+    }
+
+    /// What was kept by [`Files::keep_settings`].
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<Option<T>, String> {
+        read(&self.folder.join("authority.json"))
+    }
+
+    /// Keeps what the caller was told.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep_settings(&self, settings: &impl Serialize) -> Result<(), AcmeError> {
+        write(&self.folder.join("authority.json"), to_json(settings)?.as_bytes())
+    }
+
     /// How long the certificate of a host counts. None: there is none, or none that can be read.
     pub fn lifetime(&self, host: &str) -> Option<Lifetime> {
         let own = X509::from_pem(&bytes(&self.certificate(host)).ok()??).ok()?;
         let serial = own.serial_number().to_bn().ok()?.to_vec();
         let salt = serial.iter().fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(*byte)));
         Some(Lifetime { from: seconds(own.not_before())?, to: seconds(own.not_after())?, salt })
+    }
+
+    /// Whether the certificate of a host that is in its place has this key.
+    pub(crate) fn has_key(&self, host: &str, key: &str) -> bool {
+        let there = bytes(&self.certificate(host)).ok().flatten().unwrap_or_default();
+        String::from_utf8_lossy(&there).contains(key)
     }
 
     /// Puts a host's certificate in its place, with its key.
@@ -148,6 +154,11 @@ impl Files {
         let kept = Kept { key: key.to_pem()?, contact: contact.to_vec() };
         write(&self.account_path(directory), to_json(&kept)?.as_bytes())
     }
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Names of hosts are those of files, but for their length.
@@ -204,6 +215,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::record::UnderWay;
 
     #[test]
     fn what_is_kept_comes_back_and_is_nobody_elses() {
@@ -229,6 +241,8 @@ mod tests {
         assert_eq!(files.lifetime(&host), None);
         files.put_certificate(&host, &chain, std::str::from_utf8(&key).unwrap()).unwrap();
         let there = files.lifetime(&host).unwrap();
+        let (own, other) = (String::from_utf8(key).unwrap(), Key::new().unwrap().to_pem().unwrap());
+        assert_eq!([own, other].map(|key| files.has_key(&host, &key)), [true, false]);
         assert_eq!(there.to - there.from, 86_400);
         for path in [files.certificate(&host), files.record_path(&host), files.account_path(directory)] {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());

@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     AcmeError, Files, Kind, Offer, Record, Session, Stage, csr,
-    files::UnderWay,
     key::{Key, base64url},
     order::{Next, next},
+    record::UnderWay,
     session::{Asking, location, understood},
     wire::{Authorization, Order, plain},
 };
@@ -103,7 +103,8 @@ async fn begun(
     host: &str,
     record: &mut Record,
 ) -> Result<(UnderWay, Order), AcmeError> {
-    if let Some(under_way) = record.order.clone() {
+    // One whose certificate is in its place came to its end, and only that was not written any more.
+    if let Some(under_way) = record.order.clone().filter(|order| !files.has_key(host, &order.key)) {
         match asking.post(&under_way.url, None).await {
             Ok(answer) => {
                 let order: Order = understood(&under_way.url, &answer)?;
@@ -115,6 +116,7 @@ async fn begun(
             Err(error) => return Err(error),
         }
     }
+    files.order(host)?;
     let wanted = json!({ "identifiers": [{ "type": "dns", "value": host }] });
     let answer = asking.post(session.new_order(), Some(&wanted)).await?;
     let order: Order = understood(session.new_order(), &answer)?;

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::{printer::Printer, progress::Said, watch::Line};
 use turnout_compose::labels;
-use turnout_docker::{Engine, EngineError, LogLine, LogOptions};
+use turnout_docker::{Endpoint, Engine, EngineError, LogLine, LogOptions};
 
 /// Lines of each container that are remembered, so that what comes twice is shown once.
 const REMEMBERED: usize = 256;
@@ -178,7 +178,7 @@ pub(super) async fn restarts(engine: &Engine, id: &str) -> anyhow::Result<bool> 
 /// Now, since the Unix epoch, by the engine's clock: it is the one that stamps events and logs.
 pub(super) async fn engine_time(engine: &Engine) -> anyhow::Result<Duration> {
     let own = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if engine.endpoint().to_string().starts_with("unix://") {
+    if matches!(engine.endpoint(), Endpoint::Unix(_)) {
         return Ok(own);
     }
     let info = engine.docker().info().await.map_err(|error| EngineError::api("ask for the time", error))?;

@@ -43,6 +43,12 @@ impl Engine {
         self.post(&format!("containers/create?{query}"), &body).await
     }
 
+    /// Creates a container from a body as the engine is to read it.
+    pub(super) async fn create_as_told(&self, name: &str, body: &Value) -> Result<ContainerCreateResponse, Error> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("name", name).finish();
+        self.post(&format!("containers/create?{query}"), body).await
+    }
+
     /// Creates a network on a daemon before API 1.44, which makes a second one of the same name unless it is told not
     /// to; the client library knows only later ones, which never do.
     pub(super) async fn create_unique_network(

@@ -132,23 +132,39 @@ impl Caddy {
     }
 
     async fn look(&self) -> Result<Stands, FrontError> {
-        let mut all: Option<Led> = None;
+        let (mut all, mut at, mut why): (Option<Option<Led>>, _, Option<String>) = (None, (0, 0), None);
         for handler in &self.handlers {
-            match (read(&self.repository, &self.upstreams(handler).await?), &all) {
-                (Err(why), _) => return Ok(Stands::Otherwise(format!("{handler}: {why}"))),
-                (Ok(None), None) => return Ok(Stands::Unknown),
-                (Ok(Some(led)), None) => all = Some(led),
-                (Ok(Some(led)), Some(known)) if led == *known => {}
-                (Ok(_), Some(_)) => {
-                    return Ok(Stands::Otherwise(format!(
-                        "{handler} leads elsewhere than {}",
-                        self.handlers.join(", ")
-                    )));
+            let upstreams = self.upstreams(handler).await?;
+            at = at.max(newest(&self.repository, &upstreams));
+            let led = match read(&self.repository, &upstreams) {
+                Ok(led) => led,
+                Err(fault) => {
+                    why = why.or_else(|| Some(format!("{handler}: {fault}")));
+                    continue;
                 }
+            };
+            if all.get_or_insert_with(|| led.clone()) != &led {
+                why = why.or_else(|| Some(format!("{} do not lead to the same", self.handlers.join(" and "))));
             }
         }
-        Ok(all.map_or(Stands::Unknown, Stands::Leads))
+        Ok(match (why, all.flatten()) {
+            (Some(why), _) => Stands::Otherwise { why, at },
+            (None, Some(led)) => Stands::Leads(led),
+            (None, None) => Stands::Unknown,
+        })
     }
+}
+
+/// The highest generation and revision among upstreams.
+fn newest(repository: &str, upstreams: &[Value]) -> (u64, u64) {
+    let ids = upstreams.iter().filter_map(|upstream| upstream.get("@id")?.as_str());
+    let ages = ids.filter_map(|id| match id.split(':').collect::<Vec<_>>().as_slice() {
+        [MARK, of, _, generation, revision, ..] if *of == repository => {
+            Some((generation.parse().ok()?, revision.parse().ok()?))
+        }
+        _ => None,
+    });
+    ages.max().unwrap_or_default()
 }
 
 /// Another repository whose upstreams they are.
@@ -259,6 +275,10 @@ mod tests {
         }
         assert_eq!(others("shop", &[of("turnout:blog:0:8:1:blue:7:100:0")]), Some("blog"));
         assert_eq!(others("shop", &[of("turnout:shop:0:8:1:blue:7:100:0"), of("mine")]), None);
+        assert_eq!(
+            newest("shop", &[of("turnout:shop:0:8:1:blue:7:100:0"), of("turnout:shop:0:7:9:red:7:100:0")]),
+            (8, 1)
+        );
         assert_eq!(path("shop"), "/id/shop");
         assert_eq!(path("/config/apps/http/0/"), "/config/apps/http/0");
     }

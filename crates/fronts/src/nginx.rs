@@ -2,15 +2,19 @@
 //! have. nginx reads it when its master is told to; what the workers answer is what holds, not what the file says.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use hyper::{Method, StatusCode};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process, test_kill_process},
+};
 
 use crate::{
     FrontError, file,
@@ -21,8 +25,6 @@ use crate::{
     workers,
 };
 
-/// How long it may take until the workers have what was written. With a large configuration a reload takes seconds.
-const LONGEST: Duration = Duration::from_secs(20);
 /// Time between two questions.
 const APART: Duration = Duration::from_millis(20);
 
@@ -37,9 +39,14 @@ pub struct Nginx {
     pub answers: SocketAddr,
     /// The repository.
     pub repository: String,
+    /// How long it may take until the workers have what was written.
+    pub patience: Duration,
 }
 
 impl Nginx {
+    /// Enough for a large configuration, with which a reload takes seconds.
+    pub const PATIENCE: Duration = Duration::from_secs(20);
+
     fn host(&self) -> String {
         format!("{}.turnout.internal", self.repository)
     }
@@ -93,8 +100,9 @@ impl Nginx {
 
     /// Finds what is missing.
     fn look_for(&self) -> Result<(), FrontError> {
-        if self.pid.is_some() {
-            self.master()?;
+        if let Some(path) = &self.pid {
+            let master = self.master()?;
+            test_kill_process(master).map_err(|error| self.not_signalled(master, path, error))?;
         }
         self.may_replace(file::read(&self.file)?.as_deref())?;
         file::can_be_replaced(&self.file)
@@ -117,7 +125,11 @@ impl Nginx {
     fn reload(&self) -> Result<(), FrontError> {
         let Some(path) = &self.pid else { return Ok(()) };
         let master = self.master()?;
-        kill_process(master, Signal::HUP).map_err(|error| FrontError::Lacks {
+        kill_process(master, Signal::HUP).map_err(|error| self.not_signalled(master, path, error))
+    }
+
+    fn not_signalled(&self, master: Pid, path: &Path, error: Errno) -> FrontError {
+        FrontError::Lacks {
             front: self.name(),
             what: format!("cannot be told to read its files again: process {}: {error}", master.as_raw_nonzero()),
             remedy: format!(
@@ -126,7 +138,7 @@ impl Nginx {
                 path.display(),
                 self.file.display()
             ),
-        })
+        }
     }
 
     fn master(&self) -> Result<Pid, FrontError> {
@@ -157,10 +169,10 @@ impl Nginx {
         if self.pid.is_some() {
             self.master()?;
         }
+        let old = self.working();
         file::replace(&self.file, &text)?;
-        let reloaded = self.reload();
-        let taken = match reloaded {
-            Ok(()) => self.taken(&led).await,
+        let taken = match self.reload() {
+            Ok(()) => self.taken(&led, &old).await,
             Err(error) => Err(error),
         };
         let Err(error) = taken else { return Ok(true) };
@@ -173,18 +185,24 @@ impl Nginx {
         Err(error)
     }
 
-    /// Waits until the workers have it.
-    async fn taken(&self, led: &Led) -> Result<(), FrontError> {
+    /// Workers that take requests.
+    fn working(&self) -> BTreeSet<i32> {
+        let master = self.pid.as_ref().and_then(|_| self.master().ok());
+        master.map(|master| workers::working(master.as_raw_nonzero().get())).unwrap_or_default()
+    }
+
+    /// Waits until the workers have it, and none of before takes requests any more.
+    async fn taken(&self, led: &Led, old: &BTreeSet<i32>) -> Result<(), FrontError> {
         let began = Instant::now();
         loop {
             // While it reloads an answer may fail.
-            if self.answered().await.ok().flatten().as_ref() == Some(led) {
+            if self.answered().await.ok().flatten().as_ref() == Some(led) && self.working().is_disjoint(old) {
                 return Ok(());
             }
-            if began.elapsed() > LONGEST {
+            if began.elapsed() > self.patience {
                 return Err(FrontError::NotSo {
                     front: self.name(),
-                    after: LONGEST,
+                    after: self.patience,
                     why: format!(
                         "its workers do not have it; is {} included in its section `http`, and what do `nginx -t` and its error \
                          log say? The file is as it was before",
@@ -243,7 +261,13 @@ impl Front for Nginx {
                 (None, _) => Stands::Unknown,
                 (Some(there), Some((_, written))) if written == there => Stands::Leads(there),
                 // It has what it has; the file is what it would have after its next start.
-                (Some(_), _) => Stands::Otherwise(format!("{} says something else", self.file.display())),
+                (Some(there), written) => {
+                    let ages = written.iter().map(|(_, led)| led).chain([&there]);
+                    Stands::Otherwise {
+                        why: format!("{} says something else", self.file.display()),
+                        at: ages.map(|led| (led.generation, led.revision)).max().unwrap_or_default(),
+                    }
+                }
             })
         })
     }
@@ -294,6 +318,7 @@ mod tests {
             pid: None,
             answers: "127.0.0.1:8099".parse().unwrap(),
             repository: "shop".to_owned(),
+            patience: Nginx::PATIENCE,
         };
         let colour = |name: &str, weight, ports: &[u16]| Colour {
             name: name.to_owned(),

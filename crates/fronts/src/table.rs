@@ -114,6 +114,7 @@ pub(crate) fn taken_by<'r>(remembered: &'r Remembered, backend: &str, repository
 /// What a repository's backends and the table say of it.
 pub(crate) fn stands(repository: &str, backends: &[(String, Vec<Server>)], remembered: &Remembered) -> Stands {
     let Some((generation, revision)) = remembered.get(repository).copied() else { return Stands::Unknown };
+    let otherwise = |why| Stands::Otherwise { why, at: (generation, revision) };
     let below = format!("{repository}/");
     let colours: Vec<LedColour> = remembered
         .iter()
@@ -126,13 +127,13 @@ pub(crate) fn stands(repository: &str, backends: &[(String, Vec<Server>)], remem
         for server in servers.iter().filter(|server| !server.backup) {
             let led = colours.iter().any(|colour| colour.weight > 0 && is_slot(&server.name, &colour.name));
             if server.serves() && !led {
-                return Stands::Otherwise(format!("the server {backend}/{} gets requests too", server.name));
+                return otherwise(format!("the server {backend}/{} gets requests too", server.name));
             }
         }
         for colour in colours.iter().filter(|colour| colour.weight > 0) {
             let serves = |server: &Server| server.serves() && is_slot(&server.name, &colour.name);
             if !servers.iter().any(serves) {
-                return Stands::Otherwise(format!("no server {} of {backend} gets requests", colour.name));
+                return otherwise(format!("no server {} of {backend} gets requests", colour.name));
             }
         }
     }
@@ -266,13 +267,17 @@ shop,sorry,0,0,0,1
     fn who_gets_requests_is_what_servers_and_record_agree_on() {
         let known = remembered(TABLE).unwrap();
         let mut all = backends();
-        assert!(matches!(stands("shop", &all, &known), Stands::Otherwise(why) if why.contains("shop/old")));
+        assert!(
+            matches!(stands("shop", &all, &known), Stands::Otherwise { why, at: (7, 0) } if why.contains("shop/old"))
+        );
         all[0].1.retain(|server| server.name != "old");
         let Stands::Leads(led) = stands("shop", &all, &known) else { panic!("it leads to red") };
         assert_eq!((led.generation, led.colours.len(), led.colours[0].generation), (7, 1, 6));
         assert_eq!(stands("blog", &all, &known), Stands::Unknown);
         all[0].1[0].admin = DRAINING;
-        assert!(matches!(stands("shop", &all, &known), Stands::Otherwise(why) if why.contains("no server red")));
+        assert!(
+            matches!(stands("shop", &all, &known), Stands::Otherwise { why, at: (7, 0) } if why.contains("no server red"))
+        );
     }
 
     #[test]

@@ -103,9 +103,10 @@ impl Front for Traefik {
             let Some(text) = file::read(&self.file)? else { return Ok(Stands::Unknown) };
             Ok(match record::find(&text) {
                 None if text.trim().is_empty() => Stands::Unknown,
-                None => Stands::Otherwise(format!("{} is not turnout's", self.file.display())),
+                None => Stands::Otherwise { why: format!("{} is not turnout's", self.file.display()), at: (0, 0) },
                 Some((repository, _)) if repository != self.repository => {
-                    Stands::Otherwise(format!("{} is the repository {repository}'s", self.file.display()))
+                    let why = format!("{} is the repository {repository}'s", self.file.display());
+                    Stands::Otherwise { why, at: (0, 0) }
                 }
                 Some((_, led)) => Stands::Leads(led),
             })
@@ -190,10 +191,10 @@ http:
         let older = front.apply(&wanted(6, &[("blue", 100, 20_001)])).await.unwrap_err().to_string();
         assert!(older.contains("is older"), "{older}");
         let other = Traefik { file: front.file.clone(), repository: "blog".to_owned() };
-        assert!(matches!(other.stands().await.unwrap(), Stands::Otherwise(why) if why.contains("shop")));
+        assert!(matches!(other.stands().await.unwrap(), Stands::Otherwise { why, .. } if why.contains("shop")));
         assert!(other.check(&wanted(1, &[])).await.unwrap_err().to_string().contains("repository shop"));
         std::fs::write(&front.file, "http: {}\n").unwrap();
         assert!(front.check(&wanted(8, &[])).await.unwrap_err().to_string().contains("is not turnout's"));
-        assert!(matches!(front.stands().await.unwrap(), Stands::Otherwise(_)));
+        assert!(matches!(front.stands().await.unwrap(), Stands::Otherwise { .. }));
     }
 }

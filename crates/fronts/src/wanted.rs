@@ -31,7 +31,9 @@ impl Wanted {
     pub(crate) fn may_follow(&self, led: &Led) -> Result<(), (String, String)> {
         let (own, there) = ((self.generation, self.revision), (led.generation, led.revision));
         let known = format!("is at generation {}, revision {}", there.0, there.1);
-        let remedy = "look how it stands, and count on from there".to_owned();
+        let remedy = "where turnout's database was lost, or is an older copy, take its record out of there as docs/switch.md says, and \
+                      deploy again"
+            .to_owned();
         if own < there {
             return Err((format!("{known}; generation {}, revision {}, is older", own.0, own.1), remedy));
         }
@@ -83,8 +85,13 @@ pub enum Stands {
     Unknown,
     /// It leads there, as it was told.
     Leads(Led),
-    /// It leads elsewhere than it was told: somebody changed it, or the one who told it was broken off. In words.
-    Otherwise(String),
+    /// It leads elsewhere than it was told: somebody changed it, or the one who told it was broken off.
+    Otherwise {
+        /// In words.
+        why: String,
+        /// The highest generation and revision that it has been told: whoever tells it again goes on from there.
+        at: (u64, u64),
+    },
 }
 
 /// What is open to a colour.

@@ -10,6 +10,8 @@ pub enum Spoken {
         /// Its path, and what may follow after `?`.
         page: String,
     },
+    /// HTTP/2 without TLS, gRPC for one: the first words of a server of it are wanted.
+    H2c,
     /// Something else: a connection that stays is wanted.
     Tcp,
     /// Nothing is known: HTTP, if it answers so; TLS, if it answers that. Anything else is not taken for readiness, since a
@@ -25,6 +27,8 @@ pub enum Spoken {
 pub enum Protocol {
     /// HTTP/1.
     Http,
+    /// HTTP/2 without TLS.
+    H2c,
     /// Not asked: bytes.
     Tcp,
     /// TLS: passed through.
@@ -35,6 +39,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Protocol::Http => "HTTP",
+            Protocol::H2c => "HTTP/2",
             Protocol::Tcp => "TCP",
             Protocol::Tls => "TLS",
         })
@@ -54,6 +59,8 @@ pub struct Ask {
     pub apart: Duration,
     /// The host that a request names; else the address.
     pub host: Option<String>,
+    /// What is said first on each connection: the PROXY protocol, to instances that want it.
+    pub preamble: &'static [u8],
 }
 
 /// Good answers in a row, where nobody says otherwise.
@@ -64,7 +71,7 @@ const APART: Duration = Duration::from_millis(100);
 impl Ask {
     /// With the usual numbers: three times, 100 ms apart.
     pub fn new(address: SocketAddr, spoken: Spoken) -> Ask {
-        Ask { address, spoken, successes: SUCCESSES, apart: APART, host: None }
+        Ask { address, spoken, successes: SUCCESSES, apart: APART, host: None, preamble: b"" }
     }
 
     /// The request whose answer counts; none for bytes.
@@ -97,6 +104,7 @@ impl Ask {
     /// The request as a log names it. What follows a `?` may be a secret.
     pub(crate) fn shown(&self) -> String {
         match self.page() {
+            None if self.spoken == Spoken::H2c => "the first words of HTTP/2".to_owned(),
             None => "a connection".to_owned(),
             Some(page) => match page.split_once('?') {
                 Some((path, _)) => format!("GET {}?…", visible(path)),
@@ -108,7 +116,7 @@ impl Ask {
     fn page(&self) -> Option<&str> {
         match &self.spoken {
             Spoken::Http { page } | Spoken::Unknown { page } => Some(page),
-            Spoken::Tcp => None,
+            Spoken::H2c | Spoken::Tcp => None,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
     time::Duration,
 };
 
@@ -13,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Ask,
+    Ask, Spoken,
     head::{self, Head},
     hello,
     judge::{Seen, Verdict, judge, may_be_tls},
@@ -31,17 +30,18 @@ const STAYS: Duration = Duration::from_millis(200);
 /// Tries once.
 pub(crate) async fn attempt(ask: &Ask, patience: Duration) -> Verdict {
     let seen = match ask.request() {
-        Some(request) => http(ask.address, request.as_bytes(), patience).await,
-        None => bytes(ask.address, patience).await,
+        Some(request) => http(ask, request.as_bytes(), patience).await,
+        None if ask.spoken == Spoken::H2c => settings(ask, patience).await,
+        None => bytes(ask, patience).await,
     };
     let tls = may_be_tls(&ask.spoken, &seen) && speaks_tls(ask, patience).await;
     judge(ask, &seen, tls)
 }
 
-async fn http(address: SocketAddr, request: &[u8], patience: Duration) -> Seen {
+async fn http(ask: &Ask, request: &[u8], patience: Duration) -> Seen {
     let mut connected = false;
     let all = async {
-        let mut stream = match connect(address).await {
+        let mut stream = match connect(ask).await {
             Ok(stream) => stream,
             Err(error) => return unconnected(&error),
         };
@@ -91,8 +91,8 @@ fn leave(stream: &TcpStream) {
     }
 }
 
-async fn bytes(address: SocketAddr, patience: Duration) -> Seen {
-    let mut stream = match timeout(patience, connect(address)).await {
+async fn bytes(ask: &Ask, patience: Duration) -> Seen {
+    let mut stream = match timeout(patience, connect(ask)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return unconnected(&error),
         Err(_) => return Seen::NotConnected(patience),
@@ -105,9 +105,38 @@ async fn bytes(address: SocketAddr, patience: Duration) -> Seen {
     }
 }
 
+/// The first words of both ends (RFC 9113, 3.4).
+async fn settings(ask: &Ask, patience: Duration) -> Seen {
+    let mut connected = false;
+    let all = async {
+        let mut stream = match connect(ask).await {
+            Ok(stream) => stream,
+            Err(error) => return unconnected(&error),
+        };
+        connected = true;
+        // Ours, and settings without one.
+        let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        let mut head = [0; 9];
+        match stream.read_exact(&mut head).await {
+            Ok(_) => {
+                leave(&stream);
+                // The length is bounded by the size of frames; the kind, no flag, and the connection's own stream.
+                let [0, 0..=63, _, 4, 0, 0, 0, 0, 0] = head else { return Seen::Other };
+                Seen::Settings
+            }
+            Err(_) => Seen::Closed,
+        }
+    };
+    match timeout(patience, all).await {
+        Ok(seen) => seen,
+        Err(_) if connected => Seen::Silent(patience),
+        Err(_) => Seen::NotConnected(patience),
+    }
+}
+
 async fn speaks_tls(ask: &Ask, patience: Duration) -> bool {
     let asked = async {
-        let mut stream = connect(ask.address).await?;
+        let mut stream = connect(ask).await?;
         stream.write_all(&hello::client(ask.server_name())).await?;
         let mut answer = [0; hello::ANSWER];
         stream.read_exact(&mut answer).await?;
@@ -118,11 +147,15 @@ async fn speaks_tls(ask: &Ask, patience: Duration) -> bool {
     matches!(timeout(patience.min(HELLO), asked).await, Ok(Ok(true)))
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+async fn connect(ask: &Ask) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(ask.address).await?;
     // A port of this machine on which nobody listens may be given to this very socket, which is then connected to itself.
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(ErrorKind::ConnectionRefused.into());
+    }
+    if !ask.preamble.is_empty() {
+        // Where it has hung up on that, it has on what follows, which is what is told.
+        let _ = stream.write_all(ask.preamble).await;
     }
     Ok(stream)
 }
@@ -139,7 +172,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::Spoken;
 
     /// One that takes connections, and neither answers nor closes them: its time ends.
     #[tokio::test]

@@ -26,6 +26,8 @@ pub(crate) enum Seen {
     Other,
     /// A whole head with this status.
     Answer(u16),
+    /// A server of HTTP/2 said its settings.
+    Settings,
     /// Of bytes: the connection stayed, or something was said.
     Stays,
 }
@@ -42,7 +44,8 @@ pub(crate) enum Verdict {
 /// Whether the words of a TLS client would tell more. A server of TLS hangs up on a request, answers with an alert, or, if it is
 /// polite, with 400.
 pub(crate) fn may_be_tls(spoken: &Spoken, seen: &Seen) -> bool {
-    *spoken != Spoken::Tcp && matches!(seen, Seen::Closed | Seen::BrokeOff | Seen::Other | Seen::Answer(400))
+    !matches!(spoken, Spoken::Tcp | Spoken::H2c)
+        && matches!(seen, Seen::Closed | Seen::BrokeOff | Seen::Other | Seen::Answer(400))
 }
 
 /// Judges one try; `tls`: the words of a TLS client were answered.
@@ -52,6 +55,10 @@ pub(crate) fn judge(ask: &Ask, seen: &Seen, tls: bool) -> Verdict {
         (Spoken::Unknown { .. }, _) if tls => Verdict::Good(Protocol::Tls, None, "an answer of TLS".to_owned()),
         (Spoken::Http { .. }, _) if tls => {
             Verdict::Not("TLS, where HTTP was asked for (`protocol: https` passes it through)".to_owned())
+        }
+        (Spoken::H2c, Seen::Settings) => Verdict::Good(Protocol::H2c, None, "the settings of HTTP/2".to_owned()),
+        (Spoken::H2c, Seen::Other) => {
+            Verdict::Not(format!("an answer to {request} that is none of HTTP/2 without TLS"))
         }
         (Spoken::Tcp, Seen::Stays) => Verdict::Good(Protocol::Tcp, None, "a connection that stays".to_owned()),
         // The engine's port helper takes connections before anybody in the container does.
@@ -67,8 +74,10 @@ pub(crate) fn judge(ask: &Ask, seen: &Seen, tls: bool) -> Verdict {
         (_, Seen::Closed) => Verdict::Not(format!("connection closed without an answer to {request}")),
         (_, Seen::BrokeOff) => Verdict::Not(format!("an answer to {request} that broke off")),
         (_, Seen::TooLarge) => Verdict::Not(format!("an answer to {request} whose head is too large")),
-        // `Stays` is never seen where a request was sent.
-        (_, Seen::Other | Seen::Stays) => Verdict::Not(format!("an answer to {request} that is no HTTP")),
+        // `Stays` is never seen where a request was sent, nor `Settings` where none of HTTP/2 was.
+        (_, Seen::Other | Seen::Stays | Seen::Settings) => {
+            Verdict::Not(format!("an answer to {request} that is no HTTP"))
+        }
     }
 }
 
@@ -200,6 +209,23 @@ mod tests {
             assert!(!may_be_tls(&Spoken::Tcp, &seen));
             let verdict = judge(&ask(Spoken::Tcp), &seen, false);
             assert_eq!(meant(verdict), expected.map_err(str::to_owned), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn http2_is_its_first_words_and_nothing_else() {
+        for (seen, expected) in [
+            (Seen::Settings, Ok(Protocol::H2c)),
+            (Seen::Other, Err("an answer to the first words of HTTP/2 that is none of HTTP/2 without TLS")),
+            (Seen::Closed, Err("connection closed without an answer to the first words of HTTP/2")),
+            (Seen::Refused, Err("connection refused")),
+        ] {
+            assert!(!may_be_tls(&Spoken::H2c, &seen));
+            let judged = match judge(&ask(Spoken::H2c), &seen, false) {
+                Verdict::Good(protocol, ..) => Ok(protocol),
+                Verdict::Not(words) => Err(words),
+            };
+            assert_eq!(judged, expected.map_err(str::to_owned), "{seen:?}");
         }
     }
 

@@ -362,3 +362,29 @@ async fn a_polite_server_of_tls_is_known_and_a_plain_400_is_http() {
     let (ready, _) = asked(&ask(plain, Spoken::Unknown { page: page() })).await;
     assert_eq!((ready.protocol, ready.status), (Protocol::Http, Some(400)));
 }
+
+#[tokio::test]
+async fn http2_is_asked_in_its_own_words_and_the_proxy_protocol_comes_first() {
+    let server = |said: &'static [u8], preamble: &'static [u8]| {
+        serve(move |mut stream, _| async move {
+            let wanted = [preamble, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"].concat();
+            let mut words = vec![0; wanted.len()];
+            if stream.read_exact(&mut words).await.is_ok() && words == wanted {
+                let _ = stream.write_all(said).await;
+            }
+        })
+    };
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
+    let address = server(settings, b"").await;
+    assert_eq!(asked(&ask(address, Spoken::H2c)).await.0.protocol, Protocol::H2c);
+    let address = server(settings, b"PROXY UNKNOWN\r\n").await;
+    let told = Ask { preamble: b"PROXY UNKNOWN\r\n", ..ask(address, Spoken::H2c) };
+    assert_eq!(asked(&told).await.0.protocol, Protocol::H2c);
+    for (said, expected) in
+        [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "none of HTTP/2"), (b"", "closed without an answer")]
+    {
+        let address = server(said, b"").await;
+        let not = ready_within(&ask(address, Spoken::H2c), SHORT, |_| ()).await.unwrap_err();
+        assert!(not.to_string().contains(expected), "{not}");
+    }
+}

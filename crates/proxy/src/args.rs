@@ -4,7 +4,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, value_parser};
 use tracing::level_filters::LevelFilter;
-use turnout_acme::Kind;
 
 use crate::{access::Format, worker};
 
@@ -66,52 +65,9 @@ pub(crate) struct Settings {
     /// An address at which GET /metrics is answered, for Prometheus
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
-    #[command(flatten)]
-    pub(crate) acme: Acme,
     /// What is logged: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
-}
-
-/// Certificates of routes that say `acme`.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Acme {
-    /// Agrees to the terms of the authority, for you: certificates are obtained for routes that want them (`tls: auto`)
-    #[arg(long = "acme-agree-terms")]
-    pub(crate) agree_terms: bool,
-    /// Its directory; the default is Let's Encrypt's
-    #[arg(long = "acme-directory", value_name = "URL", default_value = LETS_ENCRYPT, value_parser = directory)]
-    pub(crate) directory: String,
-    /// An address that it may write to, such as admin@example.org; may be said several times
-    #[arg(long = "acme-contact", value_name = "ADDRESS", value_parser = contact, requires = "agree_terms")]
-    pub(crate) contact: Vec<String>,
-    /// A file with the authority that signed the certificate of a directory which the system does not trust
-    #[arg(long = "acme-authority", value_name = "FILE", requires = "agree_terms")]
-    pub(crate) authority: Option<PathBuf>,
-    /// How hosts are proven: http-01 or tls-alpn-01; without it tls-alpn-01 where a route of the host listens on port 443, else
-    /// http-01
-    #[arg(long = "acme-challenge", value_name = "CHALLENGE", value_parser = challenge, requires = "agree_terms")]
-    pub(crate) challenge: Option<Kind>,
-}
-
-const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
-
-fn directory(text: &str) -> Result<String, String> {
-    if text.starts_with("https://") { Ok(text.to_owned()) } else { Err("an https:// address is wanted".to_owned()) }
-}
-
-fn contact(text: &str) -> Result<String, String> {
-    let address = text.strip_prefix("mailto:").unwrap_or(text);
-    match address.split_once('@') {
-        Some((user, host)) if !user.is_empty() && !host.is_empty() && !address.contains(char::is_whitespace) => {
-            Ok(format!("mailto:{address}"))
-        }
-        _ => Err("an address such as admin@example.org is wanted".to_owned()),
-    }
-}
-
-fn challenge(text: &str) -> Result<Kind, String> {
-    Kind::parse(text).ok_or_else(|| "http-01 or tls-alpn-01 is wanted".to_owned())
 }
 
 /// How long the stages of an HTTP request may take.

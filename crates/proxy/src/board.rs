@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -26,7 +26,7 @@ use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
     choose::{Wish, stay_cookie},
     control::{Age, ColourCounters, ColourStatus, Counters, Leaving, RouteCounters, RouteStatus},
-    spot::{Aim, Host, NoRoute, Prefix},
+    spot::{Aim, Host, Network, NoRoute, Prefix},
     spots::Spots,
     table,
 };
@@ -60,8 +60,10 @@ struct Live {
 /// A listener's routes as they are served. They never change; others take their place.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// Of one protocol.
+    /// How what comes is understood: the same for all of its routes, but for what their containers speak.
     pub(crate) protocol: Protocol,
+    /// Who may connect, and says first for whom it speaks. None: nobody says that.
+    pub(crate) proxied_by: Vec<Network>,
     routes: Vec<Arc<Serving>>,
     spots: Arc<Spots>,
     /// What clients are shown that speak TLS, where they do.
@@ -131,8 +133,8 @@ pub(crate) struct Serving {
     colours: Vec<Counts>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) standing: Arc<Standing>,
-    /// The name of the cookie that keeps a client at its colour.
-    pub(crate) stay_cookie: String,
+    /// See [`Serving::stay_cookie`].
+    stay_cookie: OnceLock<String>,
 }
 
 /// What is open to a colour: all of it, and by target, in the order of the colour's.
@@ -323,11 +325,12 @@ impl Drop for Waiting {
 impl Listening {
     fn new(routes: Vec<Arc<Serving>>, door: Arc<DoorTally>, store: &Store) -> Listening {
         let protocol = routes.first().map_or(Protocol::Tcp, |serving| serving.route.protocol);
+        let proxied_by = routes.first().map(|serving| serving.route.proxied_by.clone()).unwrap_or_default();
         let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
         let spots = Arc::new(Spots::of(routes.iter().map(|serving| &serving.route)));
         let shows: Vec<_> = routes.iter().filter_map(|serving| store.shows(&serving.route)).collect();
         let shown = (!shows.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), shows)));
-        Listening { protocol, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
+        Listening { protocol, proxied_by, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
     }
 }
 
@@ -349,8 +352,14 @@ impl Serving {
             known.unwrap_or_default().with_targets(&colour.targets)
         });
         let colours = colours.collect();
-        let stay_cookie = stay_cookie(repository);
-        Serving { repository: repository.to_owned(), route: route.clone(), colours, tally, standing, stay_cookie }
+        Serving {
+            repository: repository.to_owned(),
+            route: route.clone(),
+            colours,
+            tally,
+            standing,
+            stay_cookie: OnceLock::new(),
+        }
     }
 
     /// Its colours, as if all of them had left.
@@ -386,6 +395,12 @@ impl Serving {
             fallback_served: tally.fallback_served.load(Relaxed),
             colours: colours.collect(),
         }
+    }
+
+    /// The name of the cookie that keeps a client at its colour. Made when it is needed first: tables are replaced often, and all at
+    /// once.
+    pub(crate) fn stay_cookie(&self) -> &str {
+        self.stay_cookie.get_or_init(|| stay_cookie(&self.repository))
     }
 
     /// No container of a request's colour took it.
@@ -481,7 +496,19 @@ impl Board {
     /// A target for a connection to a listener: of its colour, the one with the fewest connections, and none that was `tried`.
     /// None: there is no route any more, or no further target.
     pub(crate) fn claim(&self, listen: SocketAddr, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        self.claim_by(&mut None, listen, ANY, &Wish::of_address(client), tried)?.ok()?.1
+        self.claim_named(listen, "", client, tried)
+    }
+
+    /// The same for one that names a host.
+    pub(crate) fn claim_named(
+        &self,
+        listen: SocketAddr,
+        host: &str,
+        client: IpAddr,
+        tried: &[SocketAddr],
+    ) -> Option<Claim> {
+        let aim = Aim { host: host.as_bytes(), ..ANY };
+        self.claim_by(&mut None, listen, aim, &Wish::of_address(client), tried)?.ok()?.1
     }
 
     /// The same for a request, and its route, for whoever asks again and again and keeps the pointer between. None: the
@@ -575,7 +602,7 @@ impl Board {
                         tunnels: counts.all.tunnels.load(Relaxed),
                         received: counts.all.bytes.received.load(Relaxed),
                         sent: counts.all.bytes.sent.load(Relaxed),
-                        http: (route.protocol == Protocol::Http).then(|| counts.all.answers.told()),
+                        http: route.protocol.is_http().then(|| counts.all.answers.told()),
                     })
                     .collect(),
             }
@@ -602,7 +629,7 @@ impl Board {
         let routes = table.routes.iter().filter_map(|route| {
             let spot = Spot::of(route);
             let own = |of: &&Arc<Serving>| of.repository == repository && spot.is_of(&of.route);
-            all.clone().find(own).filter(|serving| serving.route.protocol == Protocol::Http)
+            all.clone().find(own).filter(|serving| serving.route.protocol.is_http())
         });
         let routes = routes.map(|serving| serving.counters()).collect();
         let (generation, revision) = table.age();

@@ -2,10 +2,10 @@
 //! a thread of its own, which begins when a route wants one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,10 +13,13 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
-use turnout_acme::{AcmeError, Files, Kind, Record, Session, Settings, due, obtain};
-use turnout_traffic::{Protocol, RouteFile, Table, Tls, control::CertificateStatus, spot::Host};
+use turnout_acme::{AcmeError, Files, Kind, Record, Session, Settings, due, now, obtain};
+use turnout_traffic::{Authority, Challenge, Protocol, RouteFile, Table, Tls, control::CertificateStatus, spot::Host};
 
-use crate::{challenges::Challenges, tls::Store};
+use crate::{
+    challenges::Challenges,
+    tls::{NOT_AGREED, Store},
+};
 
 /// The folder inside the state directory.
 const FOLDER: &str = "acme";
@@ -27,26 +30,17 @@ const LOOK: i64 = 3_600;
 /// Shortest and longest time after which a certificate that has just come is asked for anew, whatever it says of itself, in seconds.
 const REST: (i64, i64) = (5, 3_600);
 
-/// What the user said.
-#[derive(Debug, Clone)]
-pub(crate) struct Agreed {
-    pub(crate) settings: Settings,
-    /// In which way hosts are proven; without it, by the port of their routes.
-    pub(crate) challenge: Option<Kind>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     shared: Arc<Shared>,
-    hosts: watch::Sender<Hosts>,
+    want: watch::Sender<Want>,
     /// None: it runs.
-    waits: Mutex<Option<watch::Receiver<Hosts>>>,
+    waits: Mutex<Option<watch::Receiver<Want>>>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    agreed: Option<Agreed>,
     files: Files,
     store: Arc<Store>,
     challenges: Challenges,
@@ -54,33 +48,60 @@ struct Shared {
     told: Mutex<BTreeMap<String, CertificateStatus>>,
 }
 
-/// Hosts that want a certificate, and how each is proven.
-type Hosts = Arc<BTreeMap<String, Wanted>>;
+/// What is wanted of whom.
+#[derive(Debug, Clone, Default)]
+struct Want {
+    hosts: Arc<BTreeMap<String, Heard>>,
+    /// None: nobody has agreed to the terms of any.
+    authority: Option<Arc<Authority>>,
+}
 
+/// Whether a listener has the port where an authority asks for a proof of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wanted {
-    kind: Kind,
-    /// Whether a listener has the port where that is asked for.
-    heard: bool,
+struct Heard {
+    on_443: bool,
+    on_80: bool,
+}
+
+impl Heard {
+    /// A host whose route listens on port 443 is proven there, if nothing else is said.
+    fn kind(self, said: Option<Challenge>) -> Kind {
+        match said {
+            Some(Challenge::Http) => Kind::Http,
+            Some(Challenge::TlsAlpn) => Kind::TlsAlpn,
+            None if self.on_443 => Kind::TlsAlpn,
+            None => Kind::Http,
+        }
+    }
+
+    /// What may be the reason that a host could not be proven in this way.
+    fn hint(self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Http if !self.on_80 => "; no route here listens on port 80, where http-01 is asked for",
+            Kind::TlsAlpn if !self.on_443 => {
+                "; no route of this host listens on port 443, where tls-alpn-01 is asked for"
+            }
+            _ => "",
+        }
+    }
 }
 
 impl Certificates {
-    /// In this state directory. Without an agreement none are obtained; those that are there are used.
-    pub(crate) fn new(state: &Path, agreed: Option<Agreed>) -> Certificates {
+    /// In this state directory, from where it was kept that one may be asked.
+    pub(crate) fn new(state: &Path) -> Certificates {
         let files = Files::of(state.join(FOLDER));
         let at = files.clone();
         let obtained = Box::new(move |host: &str| at.certificate(host));
-        let store = Arc::new(Store::new(agreed.is_some(), obtained));
-        let (hosts, waits) = watch::channel(Hosts::default());
-        let shared = Shared {
-            agreed,
-            files,
-            store,
-            challenges: Challenges::default(),
-            again: Notify::new(),
-            told: Mutex::default(),
-        };
-        Certificates { shared: Arc::new(shared), hosts, waits: Mutex::new(Some(waits)) }
+        let kept: Result<Option<Option<Authority>>, String> = files.settings();
+        let authority = kept.map(Option::flatten).unwrap_or_else(|message| {
+            tracing::error!("{message}; no certificate is obtained before turnout says anew where");
+            None
+        });
+        let store = Arc::new(Store::new(authority.is_some(), obtained));
+        let (want, waits) = watch::channel(Want { authority: authority.map(Arc::new), ..Want::default() });
+        let shared =
+            Shared { files, store, challenges: Challenges::default(), again: Notify::new(), told: Mutex::default() };
+        Certificates { shared: Arc::new(shared), want, waits: Mutex::new(Some(waits)) }
     }
 
     /// What listeners show.
@@ -92,14 +113,33 @@ impl Certificates {
         &self.shared.challenges
     }
 
+    /// Whose are obtained.
+    pub(crate) fn authority(&self) -> Option<Authority> {
+        self.want.borrow().authority.as_deref().cloned()
+    }
+
+    /// They are obtained there from now on; it is kept first. Whether that changed anything. It waits for the disk.
+    pub(crate) fn agree(&self, authority: Option<Authority>) -> Result<bool, String> {
+        if self.authority() == authority {
+            return Ok(false);
+        }
+        self.shared.files.keep_settings(&authority).map_err(|error| format!("{error}. Nothing was changed"))?;
+        match &authority {
+            Some(authority) => tracing::info!("certificates are obtained from {} from now on", authority.directory),
+            None => tracing::info!("no certificates are obtained any more; those that are there are used on"),
+        }
+        self.shared.store.may_obtain(authority.is_some());
+        self.want.send_modify(|want| want.authority = authority.map(Arc::new));
+        Ok(true)
+    }
+
     /// Another table is served.
     pub(crate) fn tell(&self, served: &RouteFile) {
-        let Some(agreed) = &self.shared.agreed else { return };
-        let hosts = wanted(&served.table, agreed.challenge);
+        let hosts = wanted(&served.table);
         let none = hosts.is_empty();
-        self.hosts.send_if_modified(|known| {
-            let changed = **known != hosts;
-            *known = Arc::new(hosts);
+        self.want.send_if_modified(|want| {
+            let changed = *want.hosts != hosts;
+            want.hosts = Arc::new(hosts);
             changed
         });
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,10 +147,10 @@ impl Certificates {
             return;
         }
         let Some(receiver) = waits.take() else { return };
-        let (shared, agreed) = (Arc::clone(&self.shared), agreed.clone());
+        let shared = Arc::clone(&self.shared);
         let started = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(work(&shared, &agreed, receiver)),
+                Ok(runtime) => runtime.block_on(work(&shared, receiver)),
                 Err(error) => tracing::error!("certificates cannot be obtained: {error}"),
             }
         });
@@ -130,20 +170,17 @@ impl Certificates {
     }
 }
 
-/// Which hosts of a table want one. A host whose route listens on port 443 is proven there, if nothing else is said.
-fn wanted(table: &Table, said: Option<Kind>) -> BTreeMap<String, Wanted> {
+/// Which hosts of a table want one, and where their proofs would be asked for.
+fn wanted(table: &Table) -> BTreeMap<String, Heard> {
     let routes = || table.repositories.values().flat_map(|repository| &repository.routes);
-    let acme = || routes().filter(|route| route.tls == Some(Tls::Acme));
-    let on_80 = routes().any(|route| route.listen.port() == 80 && route.protocol == Protocol::Http);
-    let mut hosts = BTreeMap::new();
-    for route in acme() {
-        let on_443 = route.listen.port() == 443;
+    let on_80 =
+        routes().any(|route| route.listen.port() == 80 && matches!(route.protocol, Protocol::Http | Protocol::H2c));
+    let mut hosts: BTreeMap<String, Heard> = BTreeMap::new();
+    for route in routes().filter(|route| route.tls == Some(Tls::Acme)) {
         for host in &route.hosts {
             let Host::Exact(name) = host else { continue };
-            let at_443 = on_443 || acme().any(|other| other.listen.port() == 443 && other.hosts.contains(host));
-            let kind = said.unwrap_or(if at_443 { Kind::TlsAlpn } else { Kind::Http });
-            let heard = if kind == Kind::Http { on_80 } else { at_443 };
-            hosts.insert(name.clone(), Wanted { kind, heard });
+            let heard = hosts.entry(name.clone()).or_insert(Heard { on_443: false, on_80 });
+            heard.on_443 |= route.listen.port() == 443;
         }
     }
     hosts
@@ -157,87 +194,122 @@ struct Tried {
 }
 
 /// Until the process ends.
-async fn work(shared: &Arc<Shared>, agreed: &Agreed, mut wanted: watch::Receiver<Hosts>) {
-    let directory = &agreed.settings.directory;
+async fn work(shared: &Arc<Shared>, mut wanted: watch::Receiver<Want>) {
     let mut session: Option<Session> = None;
+    let mut asked: Option<Arc<Authority>> = None;
     let mut records: BTreeMap<String, Record> = BTreeMap::new();
-    let mut under_way = BTreeSet::new();
+    let mut under_way: BTreeSet<String> = BTreeSet::new();
     let mut tries: JoinSet<Tried> = JoinSet::new();
+    let mut whose: HashMap<tokio::task::Id, String> = HashMap::new();
+    let mut begins = true;
     loop {
-        let hosts = Arc::clone(&wanted.borrow_and_update());
-        // One that comes to be wanted again finds what is on the disk, and may be tried at once.
+        let Want { hosts, authority } = wanted.borrow_and_update().clone();
+        if asked != authority {
+            // Whom it may write to is told when it is opened.
+            session = None;
+            asked.clone_from(&authority);
+        }
         records.retain(|host, _| hosts.contains_key(host) || under_way.contains(host));
         for host in hosts.keys().filter(|host| !records.contains_key(*host)).cloned().collect::<Vec<_>>() {
             let mut record = shared.files.record(&host).unwrap_or_else(|message| {
                 tracing::error!("{message}");
                 Record::default()
             });
-            due::again(&mut record);
+            // Somebody has just written it into a route: it may be tried at once. That this process begins is no reason.
+            if !begins {
+                due::again(&mut record);
+            }
             records.insert(host, record);
         }
+        begins = false;
         let now = now();
         let mut next = now + LOOK;
         let mut due_now = Vec::new();
-        for (host, record) in records.iter().filter(|(host, _)| hosts.contains_key(*host)) {
-            let at = shared.due(host, record, directory);
-            match at <= now {
-                true if under_way.contains(host) => {}
-                true => due_now.push(host.clone()),
-                false => next = next.min(at),
+        let directory = authority.as_deref().map(|authority| authority.directory.clone()).unwrap_or_default();
+        if let Some(authority) = &authority {
+            for (host, record) in records.iter().filter(|(host, _)| hosts.contains_key(*host)) {
+                let at = shared.due(host, record, &directory);
+                match at <= now {
+                    true if under_way.contains(host) => {}
+                    true => due_now.push(host.clone()),
+                    false => next = next.min(at),
+                }
             }
-        }
-        due_now.truncate(AT_A_TIME.saturating_sub(tries.len()));
-        if session.is_none() && !due_now.is_empty() {
-            match Session::open(&agreed.settings, &shared.files).await {
-                Ok(opened) => session = Some(opened),
-                // None of them can be tried.
-                Err(error) => {
-                    for host in std::mem::take(&mut due_now) {
-                        let record = records.remove(&host).unwrap_or_default();
-                        let record = shared.failed(&host, record, directory, None, &error);
-                        records.insert(host, record);
+            due_now.truncate(AT_A_TIME.saturating_sub(tries.len()));
+            if session.is_none() && !due_now.is_empty() {
+                match Session::open(&settings(authority), &shared.files).await {
+                    Ok(opened) => session = Some(opened),
+                    // None of them can be tried.
+                    Err(error) => {
+                        for host in std::mem::take(&mut due_now) {
+                            let record = records.remove(&host).unwrap_or_default();
+                            let record = shared.failed(&host, record, &directory, "", &error);
+                            records.insert(host, record);
+                        }
+                        next = now;
                     }
-                    next = now;
                 }
             }
         }
         for host in due_now {
-            let (Some(session), Some(wanted), Some(record)) = (&session, hosts.get(&host), records.get(&host)) else {
+            let (Some(session), Some(heard), Some(record)) = (&session, hosts.get(&host), records.get(&host)) else {
                 continue;
             };
-            let (shared, session, kind, mut record) =
-                (Arc::clone(shared), session.clone(), wanted.kind, record.clone());
+            let kind = heard.kind(authority.as_ref().and_then(|authority| authority.challenge));
+            let (shared, session, mut record) = (Arc::clone(shared), session.clone(), record.clone());
             under_way.insert(host.clone());
-            tries.spawn(async move {
+            let of = host.clone();
+            let started = tries.spawn(async move {
                 let outcome = obtain(&session, &shared.files, &host, kind, &shared.challenges, &mut record).await;
                 Tried { host, record, outcome }
             });
+            whose.insert(started.id(), of);
         }
-        shared.tell(&hosts, &records, &under_way, directory);
+        shared.tell(&hosts, &records, &under_way, authority.as_deref());
         let until = Duration::from_secs(u64::try_from(next - now).unwrap_or(0));
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { return },
-            Some(tried) = tries.join_next() => match tried {
-                Ok(Tried { host, record, outcome }) => {
-                    under_way.remove(&host);
-                    if !matches!(outcome, Ok(()) | Err(AcmeError::NotProven(_) | AcmeError::Undecided(_))) {
-                        // The account or the directory may be others by now.
-                        session = None;
+            Some(tried) = tries.join_next_with_id() => {
+                let (id, Tried { host, record, outcome }) = match tried {
+                    Ok(tried) => tried,
+                    Err(error) => {
+                        let host = whose.get(&error.id()).cloned().unwrap_or_default();
+                        let outcome = Err(AcmeError::Here(format!("a fault in turnout-proxy itself: {error}")));
+                        let record = records.remove(&host).unwrap_or_default();
+                        (error.id(), Tried { host, record, outcome })
                     }
-                    let record = match outcome {
-                        Ok(()) => shared.obtained(&host, record, directory),
-                        Err(error) => shared.failed(&host, record, directory, hosts.get(&host).copied(), &error),
-                    };
-                    records.insert(host, record);
+                };
+                whose.remove(&id);
+                under_way.remove(&host);
+                if !matches!(outcome, Ok(()) | Err(AcmeError::NotProven(_) | AcmeError::Undecided(_) | AcmeError::Bounded(_))) {
+                    // The account or the directory may be others by now.
+                    session = None;
                 }
-                Err(error) => {
-                    tracing::error!(%error, "a fault in turnout-proxy itself");
-                    // Whose it was is not known: none of them is tried by this process again.
-                }
+                // Of the authority that was asked, which may be another one by now.
+                let directory = record.directory.clone();
+                let record = match outcome {
+                    Ok(()) => shared.obtained(&host, record),
+                    Err(error) => {
+                        let said = authority.as_ref().and_then(|authority| authority.challenge);
+                        let hint = hosts.get(&host).map_or("", |heard| heard.hint(heard.kind(said)));
+                        shared.failed(&host, record, &directory, hint, &error)
+                    }
+                };
+                records.insert(host, record);
             },
             () = shared.again.notified() => records.values_mut().for_each(due::again),
             () = sleep(until) => {}
         }
+    }
+}
+
+/// As the client wants them.
+fn settings(authority: &Authority) -> Settings {
+    let Authority { directory, contact, trust, .. } = authority;
+    Settings {
+        directory: directory.clone(),
+        contact: contact.iter().map(|address| format!("mailto:{address}")).collect(),
+        authority: trust.as_ref().map(PathBuf::from),
     }
 }
 
@@ -246,23 +318,34 @@ impl Shared {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When a host's certificate is to be obtained.
-    fn due(&self, host: &str, record: &Record, directory: &str) -> i64 {
-        let there = self.files.lifetime(host).filter(|_| self.store.is_obtained(host));
-        due::at(there, record, directory)
+    /// How long the one that is used counts.
+    fn there(&self, host: &str) -> Option<due::Lifetime> {
+        self.files.lifetime(host).filter(|_| self.store.is_obtained(host))
     }
 
-    fn tell(&self, hosts: &Hosts, records: &BTreeMap<String, Record>, under_way: &BTreeSet<String>, directory: &str) {
+    /// When a host's certificate is to be obtained.
+    fn due(&self, host: &str, record: &Record, directory: &str) -> i64 {
+        due::at(self.there(host), record, directory)
+    }
+
+    fn tell(
+        &self,
+        hosts: &BTreeMap<String, Heard>,
+        records: &BTreeMap<String, Record>,
+        under_way: &BTreeSet<String>,
+        authority: Option<&Authority>,
+    ) {
         let told = hosts.keys().filter_map(|host| {
             let record = records.get(host)?;
-            let ends = self.files.lifetime(host).filter(|_| self.store.is_obtained(host)).map(|there| there.to);
+            let there = self.there(host);
             let status = CertificateStatus {
                 host: host.clone(),
-                ends,
-                next: self.due(host, record, directory),
+                begins: there.map(|there| there.from),
+                ends: there.map(|there| there.to),
+                next: authority.map(|authority| due::at(there, record, &authority.directory)),
                 under_way: under_way.contains(host),
                 failures: record.failures,
-                said: record.said.clone(),
+                said: if authority.is_some() { record.said.clone() } else { Some(NOT_AGREED.to_owned()) },
             };
             Some((host.clone(), status))
         });
@@ -270,25 +353,20 @@ impl Shared {
     }
 
     /// A certificate is in its place: it is used from now on.
-    fn obtained(&self, host: &str, mut record: Record, directory: &str) -> Record {
+    fn obtained(&self, host: &str, mut record: Record) -> Record {
         self.store.look(host);
         let now = now();
-        let there = self.files.lifetime(host).filter(|_| self.store.is_obtained(host));
-        match there {
+        match self.there(host) {
             Some(there) if there.renewal() > now => {
                 let rest = ((there.to - there.from) / 100).clamp(REST.0, REST.1);
                 record.not_before = now + rest;
-                let days = (there.to - now) / 86_400;
+                let (days, directory) = ((there.to - now) / 86_400, &record.directory);
                 tracing::info!("the certificate of {host} was obtained from {directory}; it counts for {days} days");
             }
             Some(_) => {
-                due::failed(
-                    &mut record,
-                    now,
-                    "what came is to be renewed already: is the clock right?".to_owned(),
-                    None,
-                );
-                tracing::error!("the certificate of {host} is to be renewed already: is the clock right?");
+                let words = "what came is to be renewed already: is the clock right?";
+                due::failed(&mut record, now, words.to_owned(), None);
+                tracing::error!("the certificate of {host}: {words}");
             }
             None => {
                 due::failed(&mut record, now, "what came cannot be used; the log says why".to_owned(), None);
@@ -297,17 +375,12 @@ impl Shared {
         self.keep(host, record)
     }
 
-    fn failed(&self, host: &str, mut record: Record, directory: &str, of: Option<Wanted>, error: &AcmeError) -> Record {
-        record.directory = directory.to_owned();
-        let hint = match (error, of) {
-            (AcmeError::NotProven(_), Some(Wanted { kind: Kind::Http, heard: false })) => {
-                "; no route here listens on port 80, where http-01 is asked for"
-            }
-            (AcmeError::NotProven(_), Some(Wanted { kind: Kind::TlsAlpn, heard: false })) => {
-                "; no route of this host listens on port 443, where tls-alpn-01 is asked for"
-            }
-            _ => "",
-        };
+    fn failed(&self, host: &str, mut record: Record, directory: &str, hint: &str, error: &AcmeError) -> Record {
+        if record.directory != directory {
+            // An order of another authority is nothing to go on with.
+            record = Record { directory: directory.to_owned(), ..Record::default() };
+        }
+        let hint = if matches!(error, AcmeError::NotProven(_)) { hint } else { "" };
         let words = format!("{error}{hint}");
         let now = now();
         due::failed(&mut record, now, words.clone(), error.retry_after());
@@ -323,17 +396,6 @@ impl Shared {
         }
         record
     }
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// What the command line says, if it is enough.
-pub(crate) fn agreed(said: crate::args::Acme) -> Option<Agreed> {
-    let crate::args::Acme { agree_terms, directory, contact, authority, challenge } = said;
-    let authority: Option<PathBuf> = authority;
-    agree_terms.then_some(Agreed { settings: Settings { directory, contact, authority }, challenge })
 }
 
 #[cfg(test)]
@@ -354,17 +416,19 @@ mod tests {
             Table { repositories: [("shop".to_owned(), repository)].into(), ..Table::default() }
         };
         let acme = Some(Tls::Acme);
-        let both = table(vec![
+        let both = wanted(&table(vec![
             route(8443, &["a.example", "b.example"], acme.clone()),
             route(443, &["b.example"], acme.clone()),
             route(80, &["c.example"], None),
-        ]);
-        let of = |kind, heard| Wanted { kind, heard };
-        let names = |a, b| BTreeMap::from([("a.example".to_owned(), a), ("b.example".to_owned(), b)]);
-        assert_eq!(wanted(&both, None), names(of(Kind::Http, true), of(Kind::TlsAlpn, true)));
-        assert_eq!(wanted(&both, Some(Kind::TlsAlpn)), names(of(Kind::TlsAlpn, false), of(Kind::TlsAlpn, true)));
-        let alone = table(vec![route(8443, &["a.example"], acme)]);
-        assert_eq!(wanted(&alone, None)["a.example"], of(Kind::Http, false));
-        assert!(wanted(&table(vec![route(443, &["a.example"], None)]), None).is_empty());
+        ]));
+        assert_eq!(both.keys().collect::<Vec<_>>(), ["a.example", "b.example"]);
+        let [a, b] = ["a.example", "b.example"].map(|host| both[host]);
+        assert_eq!([a.kind(None), b.kind(None)], [Kind::Http, Kind::TlsAlpn]);
+        assert_eq!([a.hint(Kind::Http), b.hint(Kind::TlsAlpn)], ["", ""]);
+        assert_eq!(b.kind(Some(Challenge::Http)), Kind::Http);
+        assert!(a.hint(a.kind(Some(Challenge::TlsAlpn))).contains("port 443"));
+        let alone = wanted(&table(vec![route(8443, &["a.example"], acme)]));
+        assert!(alone["a.example"].hint(Kind::Http).contains("port 80"));
+        assert!(wanted(&table(vec![route(443, &["a.example"], None)])).is_empty());
     }
 }

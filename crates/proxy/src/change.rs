@@ -20,7 +20,7 @@ use tokio::{
 };
 use turnout_report::counted;
 use turnout_traffic::{
-    Maintained, Replaced, Repository, Route, RouteFile, Table,
+    Authority, Maintained, Replaced, Repository, Route, RouteFile, Table,
     control::{Answer, Code, Origin, Refusal, Status},
     follows,
 };
@@ -119,6 +119,7 @@ impl Changer {
             held: self.house.board.standing_so(Standing::held),
             maintained: self.house.board.standing_so(Standing::maintained),
             certificates: self.house.certificates.status(),
+            authority: self.house.certificates.authority().map(Box::new),
         }
     }
 
@@ -127,6 +128,16 @@ impl Changer {
         let (store, served) = (Arc::clone(&self.house.board.store), self.house.board.served());
         if let Err(error) = tokio::task::spawn_blocking(move || store.refresh(&served.table)).await {
             tracing::error!(%error, "a fault in turnout-proxy itself");
+        }
+    }
+
+    /// Answers `authority`.
+    pub(crate) async fn authority(&self, authority: Option<Authority>) -> Answer {
+        let house = Arc::clone(&self.house);
+        match tokio::task::spawn_blocking(move || house.certificates.agree(authority)).await {
+            Ok(Ok(changed)) => Answer::Done { changed },
+            Ok(Err(message)) => Answer::Refused(Refusal::new(Code::NotKept, message)),
+            Err(error) => Answer::Refused(fault(&error)),
         }
     }
 

@@ -29,6 +29,8 @@ use crate::change::Changer;
 const CONNECTIONS: usize = 16;
 /// Time for a request to arrive, and for an answer to be taken. A connection on which nothing is asked ends after it.
 const LINE_TIME: Duration = Duration::from_secs(10);
+/// How often it is looked whether the socket's file is there.
+const SEAT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,9 +59,7 @@ pub(crate) fn listen(path: &Path, mode: u32) -> Result<UnixListener, String> {
         }
         fs::remove_file(path).map_err(cannot)?;
     }
-    let listener = UnixListener::bind(path).map_err(cannot)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)?;
-    Ok(listener)
+    open(path, mode)
 }
 
 /// The socket that a service manager opened, and whose file it is: whoever owns that may ask. The service manager names users
@@ -78,12 +78,82 @@ pub(crate) fn handed_over(listener: StdListener) -> Result<(UnixListener, PathBu
     Ok((UnixListener::from_std(listener).map_err(cannot)?, path.to_owned(), owner))
 }
 
+/// The file of a control socket: without it nobody finds the proxy, which serves all the same.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    path: PathBuf,
+    /// The access mode with which it was opened here; `None`: a service manager opened it.
+    mode: Option<u32>,
+    /// Which file it is: device and number.
+    file: Option<(u64, u64)>,
+    told: bool,
+}
+
+impl Seat {
+    /// Of a socket that is there.
+    pub(crate) fn of(path: PathBuf, mode: Option<u32>) -> Seat {
+        Seat { file: file(&path), path, mode, told: false }
+    }
+
+    /// Looks whether the file is still there. What this proxy opened is opened again where it is gone; everything else is said,
+    /// once.
+    fn look(&mut self) -> Option<UnixListener> {
+        let now = file(&self.path);
+        if now == self.file {
+            self.told = false;
+            return None;
+        }
+        let path = self.path.display();
+        let why = match (now, self.mode) {
+            (None, Some(mode)) => match open(&self.path, mode) {
+                Ok(listener) => {
+                    tracing::warn!("the control socket {path} was removed by somebody, and is there again");
+                    self.file = file(&self.path);
+                    return Some(listener);
+                }
+                Err(error) => format!("was removed by somebody, and {error}"),
+            },
+            (None, None) => {
+                "was removed by somebody; the service manager opened it, and does so again at `systemctl restart turnout-proxy.socket`"
+                    .to_owned()
+            }
+            (Some(_), _) => "is another file by now: whoever asks there does not ask this proxy".to_owned(),
+        };
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::error!("the control socket {path} {why}; requests are served, and nobody can change their routes");
+        }
+        None
+    }
+}
+
+fn file(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+fn open(path: &Path, mode: u32) -> Result<UnixListener, String> {
+    let cannot = |error: io::Error| format!("cannot open the control socket {}: {error}", path.display());
+    let listener = UnixListener::bind(path).map_err(cannot)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)?;
+    Ok(listener)
+}
+
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: UnixListener, changer: Arc<Changer>, allowed: Allowed) {
+pub(crate) async fn serve(mut listener: UnixListener, mut seat: Seat, changer: Arc<Changer>, allowed: Allowed) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut clock = tokio::time::interval(SEAT);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = clock.tick() => {
+                if let Some(again) = seat.look() {
+                    listener = again;
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let (changer, allowed) = (Arc::clone(&changer), allowed.clone());
                 tokio::spawn(async move {
@@ -170,6 +240,7 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
         Ok(Ok(Request::Maintain { repository, on, page })) => {
             changer.maintain(repository, on.then_some(Maintained { page })).await
         }
+        Ok(Ok(Request::Authority { authority })) => changer.authority(authority).await,
         Ok(Err(refusal)) => Answer::Refused(refusal),
         Err(error) => Answer::Refused(Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))),
     };

@@ -11,12 +11,20 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use turnout_traffic::Protocol;
 
-use crate::{handed, house::House, http, pass::pass, socket::break_off};
+use crate::{
+    arrives::{self, Arrived},
+    board::Listening,
+    handed,
+    house::House,
+    http,
+    pass::pass,
+    socket::break_off,
+};
 
 /// Connections that the kernel keeps until they are taken.
 const BACKLOG: u32 = 4_096;
@@ -199,7 +207,8 @@ fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Place
             tracing::warn!("a connection to {address} could not be handed over: {error}");
         })
     };
-    if house.board.listening(address).is_some_and(|listening| listening.protocol == Protocol::Http) {
+    let listening = house.board.listening(address);
+    if listening.as_ref().is_some_and(|listening| listening.protocol.is_http()) {
         let open = Open::of(house);
         let house_of_it = Arc::clone(house);
         house.workers.spawn(async move {
@@ -211,8 +220,18 @@ fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Place
         });
         return;
     }
-    let peer = peer.ip();
-    let Some(claim) = house.board.claim(address, peer, &[]) else {
+    if let Some(listening) = listening.filter(|of| of.protocol == Protocol::Tls || !of.proxied_by.is_empty()) {
+        let open = Open::of(house);
+        house.workers.spawn(async move {
+            if let Ok(client) = here() {
+                asked(client, peer, address, &listening, &open.0).await;
+            }
+            drop(open);
+            drop(places);
+        });
+        return;
+    }
+    let Some(claim) = house.board.claim(address, peer.ip(), &[]) else {
         if let Ok(client) = here() {
             break_off(&client);
         }
@@ -221,11 +240,47 @@ fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Place
     let open = Open::of(house);
     house.workers.spawn(async move {
         if let Ok(client) = here() {
-            pass(client, peer, address, claim, &open.0.board, open.0.cut.clone()).await;
+            pass(client, Arrived::plainly(peer), address, claim, &open.0.board, open.0.cut.clone()).await;
         }
         drop(open);
         drop(places);
     });
+}
+
+/// Asks a connection whose it is, or which host it names, and gives it to a colour of that moment.
+async fn asked(mut client: TcpStream, peer: SocketAddr, address: SocketAddr, listening: &Listening, house: &House) {
+    let mut arrived = Arrived::plainly(peer);
+    let asks = async {
+        if !listening.proxied_by.is_empty() {
+            arrived.client = arrives::whose(&mut client, peer, &listening.proxied_by).await?;
+        }
+        if listening.protocol == Protocol::Tls {
+            arrived.host = arrives::host(&mut client, &mut arrived.early).await?;
+        }
+        Ok(())
+    };
+    let mut cut = house.cut.clone();
+    let outcome = tokio::select! {
+        outcome = timeout(house.times.head_timeout, asks) => outcome.unwrap_or(Err("it says nothing for too long")),
+        _ = cut.wait_for(|cut| *cut) => Err("the proxy ends"),
+    };
+    if let Err(reason) = outcome {
+        tracing::debug!(listen = %address, %peer, "a connection is not taken: {reason}");
+        return break_off(&client);
+    }
+    match house.board.claim_named(address, &arrived.host, arrived.client.ip(), &[]) {
+        // What it was asked for is what is served still.
+        Some(claim) if claim.serving().route.protocol == listening.protocol => {
+            pass(client, arrived, address, claim, &house.board, cut).await;
+        }
+        Some(_) => break_off(&client),
+        None if listening.protocol == Protocol::Tls => {
+            tracing::debug!(listen = %address, %peer, host = %arrived.host, "nobody has the host that it names");
+            listening.answered_here(None);
+            arrives::refuse_host(&mut client).await;
+        }
+        None => break_off(&client),
+    }
 }
 
 /// Counts a connection until this is dropped.

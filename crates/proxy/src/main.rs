@@ -4,15 +4,17 @@
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
 //! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
-//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`, `hello`, `challenges` and `certificates`
-//! (obtained by ACME),
+//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`,
+//! `preamble` (PROXY protocol), `hello` (a TLS client's first words), `challenges` and `certificates`
+//! (obtained by ACME), `arrives` (whose a connection is, and which host it names),
 //! `board` (who gets a connection), `pass` (bytes both ways),
-//! `http` (HTTP/1.1), `house` (what all share), `door`
+//! `http` (HTTP/1.1 and HTTP/2), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
 //! listener), `run`.
 
 mod access;
 mod args;
+mod arrives;
 mod board;
 mod certificates;
 mod challenges;
@@ -28,6 +30,7 @@ mod http;
 mod limits;
 mod metrics;
 mod pass;
+mod preamble;
 mod route_file;
 mod run;
 mod scrape;

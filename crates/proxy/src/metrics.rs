@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use turnout_traffic::control::{ColourStatus, Failures, HttpCounts, LATENCY_MILLIS, Mirrored, RouteStatus, Status};
+use turnout_traffic::control::{
+    CertificateStatus, ColourStatus, Failures, HttpCounts, LATENCY_MILLIS, Mirrored, RouteStatus, Status,
+};
 
 /// One value, and its labels.
 type Value = (String, String);
@@ -21,6 +23,9 @@ pub(crate) fn text(status: &Status, dropped: u64) -> String {
         "Lines that the access log had no room for",
         single(dropped),
     );
+    if !status.certificates.is_empty() {
+        certificates(&mut out, &status.certificates);
+    }
     let mut doors = status.routes.iter().collect::<Vec<_>>();
     doors.dedup_by_key(|route| route.listen);
     let door = |value: fn(&RouteStatus) -> u64| {
@@ -92,6 +97,26 @@ pub(crate) fn text(status: &Status, dropped: u64) -> String {
         histogram(&mut out, &labels, http);
     }
     out
+}
+
+/// Those that are obtained.
+fn certificates(out: &mut String, all: &[CertificateStatus]) {
+    let each = |value: fn(&CertificateStatus) -> Option<i64>| -> Vec<Value> {
+        let told = |of: &CertificateStatus| Some((format!("host=\"{}\"", of.host), value(of)?.to_string()));
+        all.iter().filter_map(told).collect()
+    };
+    let there = each(|of| Some(of.ends.is_some().into()));
+    family(
+        out,
+        "certificate_there",
+        "gauge",
+        "0 if clients of the host get no TLS: there is no certificate yet",
+        there,
+    );
+    let ends = each(|of| of.ends);
+    family(out, "certificate_ends_seconds", "gauge", "Until when it counts, in seconds since 1970", ends);
+    let failures = each(|of| Some(of.failures.into()));
+    family(out, "certificate_failures", "gauge", "Failures in a row to obtain it", failures);
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {

@@ -22,8 +22,10 @@ use tokio::{
 };
 
 use crate::{
+    arrives::Arrived,
     board::{Board, Claim},
     counts::Bytes,
+    preamble,
     socket::{break_off, connect, watch_over},
 };
 
@@ -38,12 +40,15 @@ const BUFFER: usize = 16 << 10;
 /// Serves one connection to its end.
 pub(crate) async fn pass(
     mut client: TcpStream,
-    peer: IpAddr,
+    arrived: Arrived,
     listen: SocketAddr,
     first: Claim,
     board: &Board,
     mut cut: watch::Receiver<bool>,
 ) {
+    let Arrived { client: whose, host, early } = arrived;
+    let peer = whose.ip();
+    let at = client.local_addr().unwrap_or(listen);
     let serving = std::sync::Arc::clone(first.serving());
     let tally = &serving.tally;
     if let Some(listening) = board.listening(listen) {
@@ -51,7 +56,7 @@ pub(crate) async fn pass(
     }
     tally.waiting.fetch_add(1, Relaxed);
     let found = tokio::select! {
-        found = find(peer, listen, first, board) => found,
+        found = find(peer, listen, &host, first, board) => found,
         _ = cut.wait_for(|cut| *cut) => None,
     };
     tally.waiting.fetch_sub(1, Relaxed);
@@ -64,8 +69,19 @@ pub(crate) async fn pass(
     for stream in [&client, &container] {
         watch_over(stream);
     }
+    let both = async {
+        if let Some(version) = claim.serving().route.proxy_protocol {
+            container.write_all(&preamble::told(version, whose, at)).await?;
+        }
+        if !early.is_empty() {
+            container.write_all(&early).await?;
+            claim.bytes().received.fetch_add(u64::try_from(early.len()).unwrap_or(0), Relaxed);
+            drop(early);
+        }
+        both_ways(&mut client, &mut container, &claim).await
+    };
     let outcome = tokio::select! {
-        outcome = both_ways(&mut client, &mut container, &claim) => outcome,
+        outcome = both => outcome,
         () = claim.drained() => Err(io::Error::other("its colour has left the route, and its time is over")),
         _ = cut.wait_for(|cut| *cut) => Err(io::Error::other("the proxy ends")),
     };
@@ -78,12 +94,12 @@ pub(crate) async fn pass(
 
 /// Connects to a target. One that refuses is followed by the next, and all of them are tried again for a while; the table
 /// is asked each time, for it may have changed. Nothing that the client sent was read yet, so nothing is sent twice.
-async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> Option<(Claim, TcpStream)> {
+async fn find(peer: IpAddr, listen: SocketAddr, host: &str, first: Claim, board: &Board) -> Option<(Claim, TcpStream)> {
     let deadline = Instant::now() + PATIENCE;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut next = Some(first);
     loop {
-        if let Some(claim) = next.take().or_else(|| board.claim(listen, peer, &tried)) {
+        if let Some(claim) = next.take().or_else(|| board.claim_named(listen, host, peer, &tried)) {
             let until = deadline.min(Instant::now() + ACCEPT);
             match timeout_at(until, connect(claim.target())).await {
                 Ok(Ok(container)) => return Some((claim, container)),

@@ -18,9 +18,9 @@ use crate::{
     access::AccessLog,
     args::Settings,
     board::Board,
-    certificates::{self, Certificates},
+    certificates::Certificates,
     change::Changer,
-    control::{self, Allowed},
+    control::{self, Allowed, Seat},
     handed::{self, Handed},
     house::House,
     limits,
@@ -79,7 +79,6 @@ async fn serve(settings: Settings) -> Result<(), String> {
         access_log,
         access_log_format,
         metrics,
-        acme,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -91,7 +90,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let (ending, when_ending) = watch::channel(false);
     let access = access_log.map(|path| AccessLog::open(path, access_log_format)).transpose()?;
     let scraped = metrics.map(scrape::listen).transpose()?;
-    let certificates = Certificates::new(&state_dir, certificates::agreed(acme));
+    let certificates = Certificates::new(&state_dir);
     let house = Arc::new(House {
         board: Board::with(certificates.store()),
         certificates,
@@ -116,7 +115,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     let serial = served.serial;
     let changer = Changer::start(keeper, (served, origin), doors, Arc::clone(&house)).await;
-    let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
+    let seat = Seat::of(socket.clone(), its_own.then_some(socket_mode));
+    let asked = tokio::spawn(control::serve(listener, seat, Arc::clone(&changer), Allowed(control_user)));
     let swept = tokio::spawn(sweep(Arc::clone(&house)));
     let refreshed = tokio::spawn(refresh(Arc::clone(&changer)));
     let scraped = scraped.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&changer))));

@@ -8,7 +8,10 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use openssl::{
@@ -29,7 +32,7 @@ use turnout_traffic::{CertificateFiles, Mistakes, Route, Table, Tls, spot::Host,
 /// Bytes of a certificate file or a key: a chain has some ten thousand.
 const FILE: u64 = 1 << 20;
 /// What is spoken behind TLS, as ALPN writes it.
-const PROTOCOLS: &[u8] = b"\x08http/1.1";
+const PROTOCOLS: &[u8] = b"\x02h2\x08http/1.1";
 
 /// A certificate and its key, as they are used now.
 #[derive(Debug)]
@@ -99,7 +102,7 @@ type Stamp = (u64, u64, i64, i64);
 pub(crate) struct Store {
     pairs: Mutex<BTreeMap<(String, String), Arc<Pair>>>,
     /// Whether certificates may be obtained.
-    obtains: bool,
+    obtains: AtomicBool,
     /// Where the one of a host is, that is obtained.
     obtained: Box<dyn Fn(&str) -> PathBuf + Send + Sync>,
 }
@@ -116,12 +119,18 @@ impl Default for Store {
     }
 }
 
-const NOT_AGREED: &str = "certificates are obtained only where turnout-proxy is started with --acme-agree-terms (and \
-                          --acme-contact): the terms of the authority are yours to agree to";
+/// What is said of routes whose certificates nobody may obtain.
+pub(crate) const NOT_AGREED: &str = "certificates are obtained only once you have agreed to the terms of their authority: \
+                                     TURNOUT_ACME_AGREE_TERMS=true in turnout's settings";
 
 impl Store {
     pub(crate) fn new(obtains: bool, obtained: Box<dyn Fn(&str) -> PathBuf + Send + Sync>) -> Store {
-        Store { pairs: Mutex::default(), obtains, obtained }
+        Store { pairs: Mutex::default(), obtains: AtomicBool::new(obtains), obtained }
+    }
+
+    /// Whether certificates may be obtained from now on.
+    pub(crate) fn may_obtain(&self, may: bool) {
+        self.obtains.store(may, Relaxed);
     }
 
     fn pairs(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<Pair>>> {
@@ -192,7 +201,7 @@ impl Store {
                     }
                 }
                 Some(Tls::Acme) => {
-                    if !self.obtains {
+                    if !self.obtains.load(Relaxed) {
                         mistakes.add(path, NOT_AGREED);
                     }
                     for host in &route.hosts {

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use turnout_traffic::{
-    Repository,
+    Authority, Repository,
     control::{Answer, Counters, Request, Status},
 };
 
@@ -136,6 +136,15 @@ impl Steer {
             // Any end of it will do.
             _ = stream.read(&mut [0]).await;
         }
+    }
+
+    /// Certificates of routes with `tls` "acme" are obtained there from now on; without an authority, no longer. Whether that
+    /// changed anything.
+    ///
+    /// # Errors
+    /// See [`SteerError`].
+    pub async fn authority(&self, authority: Option<Authority>) -> Result<bool, SteerError> {
+        self.done(&Request::Authority { authority }, "authority").await
     }
 
     async fn done(&self, request: &Request, asked: &str) -> Result<bool, SteerError> {

@@ -16,6 +16,7 @@ use crate::{
     refusal::Cause,
     refuse, routes,
     said::Said,
+    snapshot,
     view::View,
 };
 
@@ -45,6 +46,13 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
     let outside = links::outside(&view, &classes);
     notes.extend(outside.iter().map(|network| Note::NoAliasOutside(network.clone())));
 
+    let moves = |(name, fate): &(&String, &Fate)| match fate.class {
+        Class::Job => jobs.iter().any(|job| job.service == **name && !job.stays),
+        class => class.moves(),
+    };
+    let moving = services.iter().filter(moves).map(|(name, _)| name.clone()).collect();
+    let files = snapshot::mounted(project, facts, &moving);
+
     let mut derived = Derived {
         project: project.name.clone(),
         by: said.stack(|layer| layer.by).map(|(by, _)| by).unwrap_or_default(),
@@ -52,6 +60,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         services,
         routes,
         links: links::links(&view, &classes, &jobs),
+        files,
         jobs,
         outside,
         bake: pace::bake(&view, &classes),

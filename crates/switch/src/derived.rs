@@ -9,6 +9,7 @@ use crate::{
     protocol::Spoken,
     refusal::Refusal,
     said::{Adapter, By, OnFailure, Order, Promote, Tls},
+    snapshot::Mounted,
 };
 
 /// All that was derived.
@@ -28,6 +29,8 @@ pub struct Derived {
     pub jobs: Vec<Job>,
     /// Networks by which coloured containers reach those that stay.
     pub links: Vec<Link>,
+    /// Paths of the work tree that containers mount, and where they read them.
+    pub files: Vec<Mounted>,
     /// Compose networks that are not the project's own: coloured containers get no alias there.
     pub outside: Vec<String>,
     /// How long the previous colour runs on beside the new one.
@@ -190,6 +193,10 @@ pub struct Route {
     pub strip_path: bool,
     /// TLS at the listener.
     pub tls: Option<Tls>,
+    /// Networks whose hosts say first for whom they speak (PROXY protocol); nobody else may connect.
+    pub proxied_by: Vec<String>,
+    /// The version of the PROXY protocol by which the containers are told who their client is.
+    pub proxy_protocol: Option<u8>,
     /// What is spoken, and how that is known.
     pub spoken: Spoken,
     /// Whether the user said the route; else it is a published port.

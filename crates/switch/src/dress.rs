@@ -19,6 +19,7 @@ use turnout_compose::{
 use crate::{
     class::Class,
     derived::{Derived, Front, Link, Listen},
+    snapshot,
 };
 
 /// What a colour is given.
@@ -32,6 +33,8 @@ pub struct Dress {
     pub loopback: BTreeMap<(String, u16), u16>,
     /// Engine names of volumes that are there from before the switch, by Compose key.
     pub volumes: BTreeMap<String, String>,
+    /// Where copies of mounted files lie, by their path in the work tree.
+    pub snapshots: BTreeMap<String, String>,
 }
 
 /// A colour's project, and what Compose has no words for.
@@ -131,6 +134,7 @@ pub fn coloured(project: &Project, derived: &Derived, dress: &Dress) -> Result<C
         // Names of links are on the link networks, with those that stay.
         service.links.retain(|link| link.split(':').next().is_some_and(|other| moves(derived, other)));
     }
+    snapshot::point(&mut dressed.project, &dress.snapshots);
     own_networks(&mut dressed.project, project, &dress.name);
     for network in dressed.project.networks.values_mut().flatten().filter(|network| !network.external) {
         // The other colour would have the same.

@@ -6,9 +6,11 @@ use turnout_report::table::table;
 use crate::{
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
+    facts::ReadFrom,
     protocol::{Protocol, Spoken},
     refusal::Line,
     said::{By, OnFailure, Order, Promote},
+    snapshot::Mounted,
 };
 
 /// All that was derived, in words: classes with their reasons, routes, gates, order, times, what is refused and what to
@@ -27,6 +29,7 @@ pub fn explain(derived: &Derived) -> String {
     section(&mut text, "changing over", &["SERVICE", "ORDER", "READY WHEN"], changing(derived));
     section(&mut text, "jobs, in this order", &["JOB", "RUNS"], jobs(derived));
     section(&mut text, "links to what stays", &["NETWORK", "STAYS", "REACHES IT"], links(derived));
+    section(&mut text, "files", &["SOURCE", "FOR", "READ FROM", "WHY"], derived.files.iter().map(file).collect());
     section(&mut text, "times", &["WHAT", "VALUE", "FROM"], times(derived));
 
     if !derived.notes.is_empty() {
@@ -82,10 +85,14 @@ fn route(route: &Route) -> Vec<String> {
     if let Some(path) = &route.path {
         listen.push_str(&format!(" below {path}"));
     }
+    if !route.proxied_by.is_empty() {
+        listen.push_str(&format!(", spoken for by {}", route.proxied_by.join(", ")));
+    }
     if route.said.is_some() {
         listen.push_str(" (said)");
     }
-    vec![listen, format!("{}:{}", route.service, route.port), route.spoken.to_string()]
+    let told = route.proxy_protocol.map(|version| format!(", told its client by PROXY v{version}")).unwrap_or_default();
+    vec![listen, format!("{}:{}", route.service, route.port), format!("{}{told}", route.spoken)]
 }
 
 fn changing(derived: &Derived) -> Vec<Vec<String>> {
@@ -118,6 +125,9 @@ fn ready(derived: &Derived, name: &str, gate: &Gate) -> String {
                 format!("GET {} on {} below 500", gate.page.value, route.port)
             }
             Spoken::Asked => format!("GET {} on {} below 500, or TLS", gate.page.value, route.port),
+            spoken if matches!(spoken.protocol(), Some(Protocol::H2c | Protocol::Grpc)) => {
+                format!("HTTP/2 on {}", route.port)
+            }
             _ => format!("a connection to {}", route.port),
         };
         if !all.contains(&asked) {
@@ -148,6 +158,20 @@ fn links(derived: &Derived) -> Vec<Vec<String>> {
         vec![link.network.clone(), staying.join(", "), link.moving.join(", ")]
     };
     derived.links.iter().map(row).collect()
+}
+
+fn file(file: &Mounted) -> Vec<String> {
+    let (place, why) = match &file.read {
+        ReadFrom::Snapshot(_) if file.writable => (
+            "a snapshot",
+            "git tracks it unchanged; mounted to be written, and what is written stays in that colour".to_owned(),
+        ),
+        ReadFrom::Snapshot(_) => {
+            ("a snapshot", "git tracks it unchanged: a pull changes nothing under the live colour".to_owned())
+        }
+        ReadFrom::Place(keeps) => ("the work tree", keeps.to_string()),
+    };
+    vec![file.shown.clone(), file.readers.join(", "), place.to_owned(), why]
 }
 
 fn times(derived: &Derived) -> Vec<Vec<String>> {

@@ -41,7 +41,8 @@ fn said_routes(
 ) -> Vec<Route> {
     let mut routes = Vec::new();
     for route in said {
-        let RouteSaid { listen, hosts, path, strip_path, service, port, protocol, tls } = route;
+        let RouteSaid { listen, hosts, path, strip_path, service, port, protocol, tls, proxied_by, proxy_protocol } =
+            route;
         let Some(class) = classes.class(&service) else { continue }; // no profile selects it
         if !class.moves() {
             let writes = view.writers.alone(&service).is_some() || view.engine(&service).is_some();
@@ -56,7 +57,19 @@ fn said_routes(
         };
         let addresses = listen.address.map_or_else(everywhere, |address| vec![address]);
         let listen = Listen::Host { addresses, port: Some(listen.port) };
-        routes.push(Route { service, port, listen, hosts, path, strip_path, tls, spoken, said: Some(source) });
+        routes.push(Route {
+            service,
+            port,
+            listen,
+            hosts,
+            path,
+            strip_path,
+            tls,
+            proxied_by,
+            proxy_protocol,
+            spoken,
+            said: Some(source),
+        });
     }
     routes
 }
@@ -106,6 +119,8 @@ fn by_another(
             path: None,
             strip_path: false,
             tls: None,
+            proxied_by: Vec::new(),
+            proxy_protocol: None,
             said: adapter.of.contains_key(&(service.clone(), port)).then_some(Source::Repos),
             service,
             port,
@@ -156,6 +171,8 @@ fn published(view: &View<'_>, classes: &Classes<'_>, notes: &mut Vec<Note>) -> V
                 path: None,
                 strip_path: false,
                 tls: None,
+                proxied_by: Vec::new(),
+                proxy_protocol: None,
                 spoken,
                 said: None,
             });
@@ -192,6 +209,8 @@ fn behind_single_fronts(view: &View<'_>, classes: &Classes<'_>, refused: &mut Ve
             path: None,
             strip_path: false,
             tls: None,
+            proxied_by: Vec::new(),
+            proxy_protocol: None,
             spoken: view.spoken(name, port, ""),
             said: None,
         });

@@ -102,23 +102,37 @@ pub(crate) fn together(routes: &[Placed], mistakes: &mut Mistakes) {
 /// Whether two routes can be served together; which key of the second one is wrong, and what the first one does.
 fn beside(one: &Route, other: &Route) -> Result<(), (&'static str, String)> {
     let listens = format!("listens on {}", one.listen);
-    match (one.listen == other.listen, one.protocol, other.protocol) {
-        (false, _, _) if overlap(one.listen, other.listen) => Err(("listen", listens)),
-        (false, _, _) => Ok(()),
-        (true, Protocol::Http, Protocol::Http) if one.tls.is_some() != other.tls.is_some() => {
-            let has = if one.tls.is_some() { "has `tls`" } else { "has no `tls`" };
-            Err(("tls", format!("{has}; clients of one listener speak TLS for all of its routes, or for none")))
-        }
-        (true, Protocol::Http, Protocol::Http) if !one.shares_spot_with(other) => Ok(()),
-        (true, Protocol::Http, Protocol::Http) => {
-            let path = one.path.as_ref().map_or("/", Prefix::as_str);
-            let host = one.hosts.iter().find(|host| other.hosts.contains(host));
-            let host = host.map_or("any host".to_owned(), ToString::to_string);
-            Err(("hosts", format!("has {host} with path {path} already; give each hosts or a path of its own")))
-        }
-        (true, Protocol::Tcp, Protocol::Tcp) => Err(("listen", listens)),
-        (true, _, _) => Err(("listen", format!("{listens}; only `http` routes share a listener"))),
+    if one.listen != other.listen {
+        return if overlap(one.listen, other.listen) { Err(("listen", listens)) } else { Ok(()) };
     }
+    let kind = |route: &Route| match route.protocol {
+        Protocol::Tcp => None,
+        Protocol::Http | Protocol::H2c => Some("http"),
+        Protocol::Tls => Some("tls"),
+    };
+    match (kind(one), kind(other)) {
+        (None, None) => return Err(("listen", listens)),
+        (one, other) if one != other => {
+            let rule = "only `http` and `h2c` routes share a listener, or `tls` routes";
+            return Err(("listen", format!("{listens}; {rule}")));
+        }
+        _ => {}
+    }
+    if one.tls.is_some() != other.tls.is_some() {
+        let has = if one.tls.is_some() { "has `tls`" } else { "has no `tls`" };
+        return Err(("tls", format!("{has}; clients of one listener speak TLS for all of its routes, or for none")));
+    }
+    if one.proxied_by != other.proxied_by {
+        let rule = "has other networks; who connects to a listener says for all of its routes whom it speaks for";
+        return Err(("proxied_by", rule.to_owned()));
+    }
+    if !one.shares_spot_with(other) {
+        return Ok(());
+    }
+    let path = one.path.as_ref().map_or("/", Prefix::as_str);
+    let host = one.hosts.iter().find(|host| other.hosts.contains(host));
+    let host = host.map_or("any host".to_owned(), ToString::to_string);
+    Err(("hosts", format!("has {host} with path {path} already; give each hosts or a path of its own")))
 }
 
 /// Whether two listeners cannot be had side by side. IPv6 listeners take IPv6 only.

@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    authority::Authority,
     bounds,
     check::{self, Placed},
     mistake::{Mistakes, quoted},
@@ -67,6 +68,12 @@ pub enum Request {
         /// The page, in HTML; without one a line of text is answered.
         page: Option<String>,
     },
+    /// Certificates of routes with [`crate::Tls::Acme`] are to be obtained there from now on, or, without one, no longer. It is kept,
+    /// and those that are there are used on.
+    Authority {
+        /// Whose terms somebody agreed to.
+        authority: Option<Authority>,
+    },
 }
 
 /// As [`Request`] is written.
@@ -97,6 +104,10 @@ enum Written<'r> {
         #[serde(skip_serializing_if = "Option::is_none")]
         page: Option<&'r str>,
     },
+    Authority {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        authority: Option<&'r Authority>,
+    },
 }
 
 /// Any message with its version.
@@ -126,6 +137,7 @@ impl Request {
             Request::Maintain { repository, on, page } => {
                 Written::Maintain { repository, on: *on, page: page.as_deref() }
             }
+            Request::Authority { authority } => Written::Authority { authority: authority.as_ref() },
         };
         line(&Versioned { version: VERSION, said })
     }
@@ -160,6 +172,7 @@ impl Request {
             "hold" => reading.of_one(&tree).map(|repository| Request::Hold { repository }),
             "resume" => reading.of_one(&tree).map(|repository| Request::Resume { repository }),
             "maintain" => reading.maintain(&tree),
+            "authority" => reading.authority_or_none(&tree),
             word => {
                 let message = format!("{} is not known; known are: {KNOWN}", quoted(word));
                 return Err(Refusal::new(Code::Malformed, message));
@@ -174,7 +187,7 @@ impl Request {
 }
 
 /// For whoever asks for something else.
-const KNOWN: &str = "apply, reload, status, metrics, counters, hold, resume, maintain";
+const KNOWN: &str = "apply, reload, status, metrics, counters, hold, resume, maintain, authority";
 
 impl Reading {
     fn of_one(&mut self, tree: &Tree) -> Option<String> {
@@ -188,6 +201,15 @@ impl Reading {
         let on = self.required_switch(&fields, "on");
         let page = self.page(&fields)?;
         Some(Request::Maintain { repository: repository?, on: on?, page })
+    }
+
+    fn authority_or_none(&mut self, tree: &Tree) -> Option<Request> {
+        let fields = self.fields("", tree, &["version", "request", "authority"], &[])?;
+        let authority = match fields.get("authority") {
+            None => None,
+            Some(tree) => Some(self.authority("authority", tree)?),
+        };
+        Some(Request::Authority { authority })
     }
 
     fn apply(&mut self, tree: &Tree) -> Option<Request> {
@@ -354,6 +376,9 @@ pub struct Status {
     /// Certificates that the proxy obtains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+    /// Where it obtains them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Box<Authority>>,
 }
 
 /// A certificate that the proxy obtains by ACME. Times are seconds since 1970.
@@ -364,15 +389,19 @@ pub struct CertificateStatus {
     /// Until when the one that is used counts. None: there is none yet, and clients of that host get no TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<i64>,
-    /// When it is asked for next.
-    pub next: i64,
+    /// Since when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<i64>,
+    /// When it is asked for next. None: never, `said` tells why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
     /// It is being asked for.
     #[serde(default)]
     pub under_way: bool,
     /// Failures in a row.
     #[serde(default)]
     pub failures: u32,
-    /// What the last one said, in the authority's words.
+    /// What the last one said, in the authority's words, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
 }

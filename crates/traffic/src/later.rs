@@ -2,12 +2,10 @@
 //! pen, or for something that works.
 
 /// Keys of a route.
-pub const ROUTE_KEYS: &[&str] = &["tls", "redirect", "hsts", "headers", "proxy_protocol", "analysis"];
-/// Protocols of a route.
-pub const PROTOCOLS: &[&str] = &["https", "h2c", "http2", "grpc", "ws", "tls"];
+pub const ROUTE_KEYS: &[&str] = &["tls", "redirect", "hsts", "headers", "analysis"];
 /// States of a route that are states of its repository.
 pub const STATES: &[&str] = &["hold", "maintain"];
 /// The sentence.
 pub(crate) fn not_yet(what: &str) -> String {
-    format!("{what} comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only")
+    format!("{what} comes with the switch: this turnout-proxy carries TCP, TLS and HTTP only")
 }

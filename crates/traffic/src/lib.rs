@@ -5,11 +5,13 @@
 //! - [`beyond`]: what a route does beyond the weights of its colours; [`choose`]: which colour a request gets.
 //! - [`file`]: the route file: a table, its serial number and a digest.
 //! - [`spot`], [`spots`]: which hosts and paths of a listener are a route's.
+//! - [`authority`]: whose certificates a proxy obtains.
 //! - [`control`]: what is said over the control socket, one line each way; [`counters`]: what of it is counted.
 //!
 //! Every mistake of a text is reported, with its path inside it; nothing in a text is ignored. What the switch will bring
 //! and this turnout-proxy cannot do yet is refused by name ([`later`]).
 
+pub mod authority;
 pub mod beyond;
 pub mod bounds;
 mod check;
@@ -31,8 +33,11 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use authority::{Authority, Challenge};
 pub use beyond::{Beyond, Sticky};
 pub use file::RouteFile;
-pub use mistake::{Mistake, Mistakes};
+pub use mistake::{MISTAKES, Mistake, Mistakes};
 pub use replace::{Replaced, follows};
-pub use table::{CertificateFiles, Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls};
+pub use table::{
+    CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing, Table, Tls,
+};

@@ -1,6 +1,6 @@
 //! Mistakes in a table or a message, and how a text is quoted in one.
 
-pub use turnout_report::{Mistake, Mistakes};
+pub use turnout_report::{MISTAKES, Mistake, Mistakes};
 
 /// A word of the text as an error quotes it: on one line, and not long.
 pub(crate) fn quoted(word: &str) -> String {

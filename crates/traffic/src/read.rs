@@ -11,7 +11,8 @@ use crate::{
     reading::{Fields, Reading, below},
     spot::{Host, Network, Prefix},
     table::{
-        ACME, CertificateFiles, Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls,
+        ACME, CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing,
+        Table, Tls,
     },
     tree::Tree,
 };
@@ -109,6 +110,8 @@ impl Reading {
             "tls",
             "hsts_seconds",
             "redirect_port",
+            "proxied_by",
+            "proxy_protocol",
             "stand_in_port",
             "yields",
             "state",
@@ -119,8 +122,9 @@ impl Reading {
         let keys = [&keys[..], &read_beyond::KEYS].concat();
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
-        let protocol =
-            self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp), ("http", Protocol::Http)], later::PROTOCOLS);
+        let protocols =
+            [("tcp", Protocol::Tcp), ("http", Protocol::Http), ("h2c", Protocol::H2c), ("tls", Protocol::Tls)];
+        let protocol = self.one_of(&fields, "protocol", &protocols, &[]);
         let state = match fields.get("state") {
             Some(Tree::Text(word)) if later::STATES.contains(&word.as_str()) => {
                 let message =
@@ -132,6 +136,12 @@ impl Reading {
         };
         let hosts = self.each_once(&fields, "hosts", bounds::HOSTS, Host::read);
         let trusted = self.each_once(&fields, "trusted", bounds::NETWORKS, Network::read);
+        let proxied_by = self.each_once(&fields, "proxied_by", bounds::NETWORKS, Network::read);
+        let versions = [("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+        let proxy_protocol = match fields.get("proxy_protocol") {
+            Some(_) => self.one_of(&fields, "proxy_protocol", &versions, &[]).map(Some),
+            None => Some(None),
+        };
         let path = match self.optional_text(&fields, "path") {
             Some(Some(text)) => self.read_text(&fields.at("path"), text, Prefix::read).map(Some),
             Some(None) => Some(None),
@@ -157,12 +167,31 @@ impl Reading {
         if redirect_port.flatten().is_some() && fields.get("tls").is_some() {
             self.wrong(fields.at("redirect_port"), "leads to `https`, which this route is already: it has `tls`");
         }
-        if protocol == Some(Protocol::Tcp) {
-            let of_http = ["hosts", "path", "strip_path", "trusted", "tls", "redirect_port"];
-            for key in of_http.into_iter().chain(read_beyond::KEYS).filter(|key| fields.get(key).is_some()) {
-                self.wrong(fields.at(key), "needs `protocol` http");
+        let (of_http, needs): (&[&str], _) = match protocol {
+            Some(Protocol::Tcp) => {
+                (&["hosts", "path", "strip_path", "trusted", "tls", "redirect_port"], "needs `protocol` http")
             }
-        } else if strip_path == Some(true) && path == Some(None) {
+            Some(Protocol::Tls) => {
+                let needs = "needs `protocol` http: what is said behind TLS that is the containers' own is not known";
+                (&["path", "strip_path", "trusted", "tls", "redirect_port"], needs)
+            }
+            Some(Protocol::H2c) => {
+                let needs = "needs `protocol` http, tcp or tls: requests of many clients share a connection to an h2c container";
+                (&["proxy_protocol"], needs)
+            }
+            _ => (&[], ""),
+        };
+        let beyond: &[&str] = if protocol.is_some_and(|of| !of.is_http()) { &read_beyond::KEYS } else { &[] };
+        for key in of_http.iter().chain(beyond).filter(|key| fields.get(key).is_some()) {
+            self.wrong(fields.at(key), needs);
+        }
+        if protocol == Some(Protocol::H2c) || fields.get("proxy_protocol").is_some() {
+            let needs = "needs `protocol` http without `proxy_protocol`: these are sent on connections of HTTP/1.1 of their own";
+            for key in ["mirror", "fallback"].into_iter().filter(|key| fields.get(key).is_some()) {
+                self.wrong(fields.at(key), needs);
+            }
+        }
+        if protocol.is_some_and(Protocol::is_http) && strip_path == Some(true) && path == Some(None) {
             self.wrong(fields.at("strip_path"), "needs `path`: there is nothing to leave out");
         }
         let idle_seconds = self.optional_number(&fields, "idle_seconds", 1, bounds::IDLE_SECONDS);
@@ -199,6 +228,8 @@ impl Reading {
             tls: tls?,
             hsts_seconds: hsts_seconds?,
             redirect_port: redirect_port?,
+            proxied_by: proxied_by?,
+            proxy_protocol: proxy_protocol?,
             stand_in_port: stand_in_port?,
             yields: yields?,
             state: state?,

@@ -84,7 +84,7 @@ pub struct Route {
     pub listen: SocketAddr,
     /// How connections are understood.
     pub protocol: Protocol,
-    /// Of an `http` route: the hosts that are its. None: all that are no other route's of the same listener.
+    /// Of an `http`, `h2c` or `tls` route: the hosts that are its. None: all that are no other route's of the same listener.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
     /// Of an `http` route: its paths begin so. None: all that are no other route's.
@@ -107,6 +107,14 @@ pub struct Route {
     /// Requests are answered by the same address with `https`, at this port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_port: Option<u16>,
+    /// Whoever connects from these networks says first whom it speaks for, by the PROXY protocol; nobody else may connect. All
+    /// routes of a listener have the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proxied_by: Vec<Network>,
+    /// The containers are told first of each connection who its client is, by the PROXY protocol. Of an `http` route each request
+    /// has a connection of its own then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Another port of the same address, at which connections to [`Route::listen`] arrive as long as another program has that one
     /// (rules of the kernel lead them there). They are served as if they had come to `listen`, which is listened on as soon as
     /// it can be had, unless [`Route::yields`].
@@ -150,6 +158,8 @@ impl Route {
             tls: None,
             hsts_seconds: None,
             redirect_port: None,
+            proxied_by: Vec::new(),
+            proxy_protocol: None,
             stand_in_port: None,
             yields: false,
             state: RouteState::Serve,
@@ -197,8 +207,29 @@ pub(crate) const ACME: &str = "acme";
 pub enum Protocol {
     /// Not at all: bytes are passed on, both ways.
     Tcp,
-    /// As HTTP/1.1: each request finds its own container.
+    /// As HTTP: each request finds its own container, which speaks HTTP/1.1. Clients speak that, or HTTP/2.
     Http,
+    /// The same, with containers that speak HTTP/2 without TLS: gRPC, for one.
+    H2c,
+    /// As TLS that is the containers' own: bytes are passed on, by the host that a client names in its first words.
+    Tls,
+}
+
+impl Protocol {
+    /// Whether its requests are understood.
+    pub fn is_http(self) -> bool {
+        matches!(self, Protocol::Http | Protocol::H2c)
+    }
+}
+
+/// How a container is told who its client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    /// In a line of text.
+    V1,
+    /// In binary form.
+    V2,
 }
 
 /// What happens to a route's connections.

@@ -10,7 +10,7 @@ use crate::{
     control::{Answer, Code, Request},
     follows,
     spot::{Host, Network, Prefix},
-    table::{CertificateFiles, Colour, Maintained, Protocol, Repository, Route, Standing, Tls},
+    table::{CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, Standing, Tls},
 };
 
 /// A route file around a body, with the right digest.
@@ -74,14 +74,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "/repositories/shop/routes/0/protocol",
-        "\"h2c\"",
-        "routes[0].protocol: `h2c` comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
-    ),
-    ("/repositories/shop/routes/0/protocol", "\"grpc\"", "routes[0].protocol: `grpc` comes with the switch"),
-    (
-        "/repositories/shop/routes/0/protocol",
         "\"htpp\"",
-        "routes[0].protocol: `htpp` is not known; known here: tcp, http",
+        "routes[0].protocol: `htpp` is not known; known here: tcp, http, h2c, tls",
     ),
     ("/repositories/shop/routes/0/protocol", "null", "routes[0].protocol: is missing"),
     (
@@ -95,6 +89,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "/repositories/shop/routes/0/mirror",
         "{\"colour\":\"red\",\"percent\":5}",
         "routes[0].mirror: needs `protocol` http",
+    ),
+    ("/repositories/shop/routes/0/proxied_by", "[\"10.0.0.1/8\"]", "routes[0].proxied_by[0]: `10.0.0.1/8` "),
+    (
+        "/repositories/shop/routes/0/proxy_protocol",
+        "\"v3\"",
+        "routes[0].proxy_protocol: `v3` is not known; known here: v1, v2",
     ),
     ("/repositories/shop/routes/0/health", "[\"/up\"]", "routes[0].health: needs `protocol` http"),
     ("/repositories/shop/routes/0/redirect_port", "443", "routes[0].redirect_port: needs `protocol` http"),
@@ -112,7 +112,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, stand_in_port, yields, state, idle_seconds, drain_seconds, colours, sticky, pins, preview, mirror, fallback, health",
+        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, proxied_by, proxy_protocol, stand_in_port, yields, state, idle_seconds, drain_seconds, colours, sticky, pins, preview, mirror, fallback, health",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -255,7 +255,7 @@ fn all_mistakes_are_told_at_once() {
     let routes = [route("0.0.0.0:80", "127.0.0.1:80"), second, route("127.0.0.1:80", "127.0.0.1:20001")];
     let said = mistakes(&body(&routes).to_string());
     let expected = [
-        "repositories.shop.routes[1].protocol: `grpc` comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
+        "repositories.shop.routes[1].protocol: `grpc` is not known; known here: tcp, http, h2c, tls",
         "repositories.shop.routes[2].listen: 127.0.0.1:80: another route of it listens on 0.0.0.0:80",
         "repositories.shop.routes[0].colours[0].targets[0]: 127.0.0.1:80 leads back into the proxy, which listens on 0.0.0.0:80",
     ];
@@ -343,7 +343,29 @@ fn routes_share_a_listener_where_each_has_its_spot() {
         (
             json!({"protocol": "tcp"}),
             json!({"hosts": ["a.example"]}),
-            "listen: 0.0.0.0:80: another route of it listens on 0.0.0.0:80; only `http` routes share a listener",
+            "listen: 0.0.0.0:80: another route of it listens on 0.0.0.0:80; only `http` and `h2c` routes share a listener, or `tls` routes",
+        ),
+        (json!({"protocol": "h2c"}), json!({"hosts": ["a.example"]}), ""),
+        (json!({"protocol": "tls"}), json!({"protocol": "tls", "hosts": ["a.example"]}), ""),
+        (
+            json!({"protocol": "tls"}),
+            json!({"hosts": ["a.example"]}),
+            "listen: 0.0.0.0:80: another route of it listens on 0.0.0.0:80; only `http` and `h2c` routes share a listener, or `tls` routes",
+        ),
+        (
+            json!({}),
+            json!({"protocol": "tls", "hosts": ["a"], "listen": "0.0.0.0:81", "path": "/a"}),
+            "path: needs `protocol` http: what is said behind TLS that is the containers' own is not known",
+        ),
+        (
+            json!({}),
+            json!({"protocol": "h2c", "hosts": ["a"], "proxy_protocol": "v2"}),
+            "proxy_protocol: needs `protocol` http, tcp or tls: requests of many clients share a connection to an h2c container",
+        ),
+        (
+            json!({"proxied_by": ["10.0.0.0/8"]}),
+            json!({"hosts": ["a"], "proxy_protocol": "v1"}),
+            "proxied_by: 0.0.0.0:80: another route of it has other networks; who connects to a listener says for all of its routes whom it speaks for",
         ),
         (
             json!({"hosts": ["a.example"]}),
@@ -513,7 +535,7 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status, metrics, counters, hold, resume, maintain",
+            "`stauts` is not known; known are: apply, reload, status, metrics, counters, hold, resume, maintain, authority",
         ),
         (json!({"version": 1, "request": "counters"}).to_string(), Code::Mistaken, "repository: is missing"),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
@@ -533,7 +555,7 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
             Code::Mistaken,
             "of: unknown key; known here: version, request",
         ),
-        (apply(json!([grpc])).to_string(), Code::Mistaken, "routes[0].protocol: `grpc` comes with the switch"),
+        (apply(json!([grpc])).to_string(), Code::Mistaken, "routes[0].protocol: `grpc` is not known"),
         (apply(json!({})).to_string(), Code::Mistaken, "routes: is an object; a list is wanted"),
         (apply(json!([])).to_string().replace("shop", "a b"), Code::Mistaken, "repository: `a b` is no name"),
     ] {
@@ -663,6 +685,9 @@ prop_compose! {
         let protocol = if http { Protocol::Http } else { Protocol::Tcp };
         let mut route = Route::new((ip, 1).into(), protocol, colours.collect());
         (route.idle_seconds, route.drain_seconds) = (idle_seconds, drain_seconds);
+        route.proxied_by = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
+        // Not beside copies and files of the other colour, which `http` routes have with `strip`.
+        route.proxy_protocol = (strip != http).then_some(if http { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
         route.yields = strip && http;
         if http {
             route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();

@@ -163,7 +163,7 @@ fn blue_green() -> Value {
         "additionalProperties": false,
     }] });
     let texts = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
-    let tls = json!({ "anyOf": [words(&["auto"]), {
+    let tls = json!({ "anyOf": [words(&["acme", "auto"]), {
         "type": "object",
         "properties": { "certificate": { "type": "string" }, "key": { "type": "string" } },
         "required": ["certificate", "key"],
@@ -174,7 +174,7 @@ fn blue_green() -> Value {
         "properties": {
             "listen": { "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] },
             "hosts": texts, "path": page, "strip_path": { "type": "boolean" }, "to": { "type": "string" },
-            "protocol": protocol, "tls": tls,
+            "protocol": protocol, "tls": tls, "proxied_by": { "type": "array", "items": { "type": "string" } }, "proxy_protocol": words(&["v1", "v2"]),
         },
         "required": ["listen", "to"],
         "additionalProperties": false,

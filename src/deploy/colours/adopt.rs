@@ -22,7 +22,7 @@ use crate::{
     engine::{Engine, Wake},
     gate::{Ask, Protocol, Spoken, ready_within},
     nat::{Helper, NatError},
-    report::Reporter,
+    report::{Reporter, counted},
     rollout::Generation,
     steer::{Steer, program_beside},
     store::{ColourRecord, ColourStanding},
@@ -249,14 +249,13 @@ impl Deployer {
                 return Ok(());
             }
             if Instant::now() >= until {
-                of.recorder.warn(format!("{open} older connections to {project} are still open: they end with it"));
+                let open = counted(open, "older connection");
+                of.recorder.warn(format!("still open to {project}: {open}; what is open ends with it"));
                 return Ok(());
             }
             if !std::mem::replace(&mut told, true) {
-                of.recorder.info(format!(
-                    "{open} older connections to {project} are open: they have {} s to end",
-                    DRAIN.as_secs()
-                ));
+                let (open, left) = (counted(open, "older connection"), DRAIN.as_secs());
+                of.recorder.info(format!("open to {project}: {open}; there are {left} s to end"));
             }
             if of.cancel.is_cancelled() {
                 return Err(called_off::failure("waiting for older connections"));
@@ -405,6 +404,7 @@ impl Deployer {
             steer.resume(&repo.name).await?;
             answers?;
             self.lead_no_more(&repo.name).await?;
+            self.await_led(&made).await;
             let (generation, revision) = next_age(steer, repo, old).await?;
             let none = crate::traffic::Repository { generation, revision, routes: Vec::new() };
             steer.apply(&repo.name, &none).await?;
@@ -414,20 +414,28 @@ impl Deployer {
 
     /// New connections go where they are made to. Those that were being made are waited for.
     async fn lead_no_more(&self, repo: &str) -> Result<(), Failure> {
-        let cleared = match self.redirects() {
-            Ok(helper) => helper.clear(repo).await,
-            Err(failure) => return Err(failure),
-        };
-        match cleared {
+        match self.redirects()?.clear(repo).await {
             Ok(()) => {}
             // Who cannot look could not set any either.
-            Err(NatError::Absent { .. } | NatError::Refused(_)) if self.not_led().await.is_some() => return Ok(()),
+            Err(NatError::Absent { .. } | NatError::Refused(_)) if self.not_led().await.is_some() => {}
             Err(error) => {
                 return Err(Failure::new(format!("rules of the kernel for {repo} could not be removed: {error}")));
             }
         }
         sleep(LATE).await;
         Ok(())
+    }
+
+    /// Connections that were led to the proxy have some time to end there.
+    async fn await_led(&self, made: &Made) {
+        let (Ok(helper), leads) = (self.redirects(), leads(made)) else { return };
+        let until = Instant::now() + DRAIN;
+        while Instant::now() < until {
+            match helper.open(&leads).await {
+                Ok(Some(open)) if open.led > 0 => sleep(LOOK * 4).await,
+                _ => return,
+            }
+        }
     }
 
     /// At a start: rules that nobody needs any more.
@@ -457,7 +465,7 @@ async fn speaks(route: MadeRoute) -> Result<MadeRoute, String> {
         Some(false) => Spoken::Tcp,
         _ => Spoken::Unknown { page: route.page.clone() },
     };
-    let ask = Ask { successes: 1, ..Ask::new(*target, spoken) };
+    let ask = Ask { successes: 1, preamble: route.preamble(), ..Ask::new(*target, spoken) };
     let ready = ready_within(&ask, SPEAKS, |_| ()).await.map_err(|not| not.to_string())?;
     Ok(MadeRoute { http: Some(ready.protocol == Protocol::Http), ..route })
 }

@@ -79,7 +79,11 @@ impl Deployer {
 
     async fn look_after(&self, repo: &str, bake: Bake, mut asked: mpsc::Receiver<Question>) {
         let left = u64::try_from(bake.until.saturating_sub(now_ms())).unwrap_or(0);
-        let end = Instant::now() + Duration::from_millis(left);
+        let mut end = Instant::now() + Duration::from_millis(left);
+        if self.recorded(repo).await.is_ok_and(|stands| stands.at(ColourStanding::Previous).is_none()) {
+            // Somebody went back, and nobody lived to stop what had been live.
+            end = Instant::now();
+        }
         let mut told = String::new();
         let mut happenings = self.happenings(repo).await;
         loop {
@@ -188,6 +192,7 @@ impl Deployer {
         let (steer, stands) = self.asked(repo).await?;
         let Some(previous) = stands.at(ColourStanding::Previous) else {
             self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
+            self.needs_mending(repo);
             return Ok("the bake is over".to_owned());
         };
         self.never_live(&stands, &previous.project)?;
@@ -214,9 +219,9 @@ impl Deployer {
 
     /// The proxy, and how the colours stand as the routes have it.
     pub(super) async fn asked(&self, repo: &str) -> Result<(Lead, Stands), Failure> {
-        let repo = self.planner.find(repo)?;
-        let steer = self.lead(&repo).await?;
-        let stands = self.stands(&repo, &steer, &Log(&repo.name)).await?;
+        // Also of one that is in the list no more: what was begun is brought to its end.
+        let steer = self.lead_of(repo).await?;
+        let stands = self.stands(repo, &steer, &Log(repo)).await?;
         Ok((steer, stands))
     }
 

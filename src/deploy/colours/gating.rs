@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Failure, Recorder, called_off},
-    made::MadeRoute,
+    made::{MadeRoute, Speaks},
 };
 use crate::{
     compose::model::Project,
@@ -101,16 +101,18 @@ fn unsettled(error: SettleError, recorder: &Recorder) -> Failure {
 
 /// Asks each container of a route.
 async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -> Result<(), Failure> {
-    let spoken = match route.http {
-        Some(true) => Spoken::Http { page: route.page.clone() },
-        Some(false) => Spoken::Tcp,
-        None => Spoken::Unknown { page: route.page.clone() },
+    let spoken = match (route.speaks, route.http) {
+        (Speaks::H2c, _) => Spoken::H2c,
+        (_, Some(true)) => Spoken::Http { page: route.page.clone() },
+        (_, Some(false)) => Spoken::Tcp,
+        (_, None) => Spoken::Unknown { page: route.page.clone() },
     };
     let limit = Duration::from_millis(route.patience);
     let name = format!("{}:{}", route.service, route.port);
     let told = Mutex::new(String::new());
+    let preamble = route.preamble();
     let asks = route.targets.iter().map(|target| {
-        let ask = Ask::new(*target, spoken.clone());
+        let ask = Ask { preamble, ..Ask::new(*target, spoken.clone()) };
         let (name, told) = (&name, &told);
         async move {
             ready_within(&ask, limit, |said| {
@@ -131,7 +133,7 @@ async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -
         && let Some(was) = live.iter().find(|one| (&one.service, one.port) == (&route.service, route.port))
         && let Some(target) = was.targets.first()
     {
-        let ask = Ask { successes: 1, ..Ask::new(*target, spoken.clone()) };
+        let ask = Ask { successes: 1, preamble: was.preamble(), ..Ask::new(*target, spoken.clone()) };
         let before = ready_within(&ask, LIVE, |_| ()).await.ok().and_then(|answer| answer.status);
         if let Some(before @ 200..400) = before {
             return Err(Failure::new(format!(
@@ -145,5 +147,8 @@ async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -
     let status = first.and_then(|answer| answer.status).map(|status| format!(", status {status}")).unwrap_or_default();
     recorder.info(format!("{name} of the new colour is ready ({spoken}{status})"));
     route.http = Some(spoken == Protocol::Http);
+    if spoken == Protocol::Tls && !route.hosts.is_empty() {
+        route.speaks = Speaks::NamedTls;
+    }
     Ok(())
 }

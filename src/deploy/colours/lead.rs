@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{Deployer, Failure},
     made::Made,
+    mistaken,
     stands::Routed,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     fronts::{Caddy, Drain, Front, FrontError, Haproxy, Nginx, Open, Place, Stands, Traefik, Wanted},
     rollout::Generation,
     steer::{Steer, SteerError},
+    store::ColourRecord,
     switch::said::{Adapter, Program},
     traffic::{Colour, Repository, bounds},
 };
@@ -50,7 +52,7 @@ pub enum Goal {
 
 /// How it stands, as the one who leads says.
 pub struct Seen {
-    /// The routes; `None`: it knows nothing of the repository.
+    /// The routes; `None`: it knows nothing of the repository. Where it leads elsewhere than it was told, no colour is in them.
     pub routed: Option<Routed>,
     /// Why that is not what it was told.
     pub otherwise: Option<String>,
@@ -104,13 +106,34 @@ impl Deployer {
     }
 }
 
+impl Deployer {
+    /// As [`Deployer::lead`], also of a repository that was taken out of repos.yaml.
+    ///
+    /// # Errors
+    /// Its requests were led by a proxy of others, and nothing says any more where that is.
+    pub(super) async fn lead_of(&self, repo: &str) -> Result<Lead, Failure> {
+        if let Ok(repo) = self.planner.find(repo) {
+            return self.lead(&repo).await;
+        }
+        let stands = self.recorded(repo).await?;
+        let led_by = stands.live().and_then(|live| Made::read(&live.made).ok()?.led_by);
+        match led_by {
+            None => self.proxy().await.map(Lead::Own),
+            Some(word) => Err(Failure::new(format!(
+                "requests to {repo} are led by {word}, and {repo} is not in repos.yaml any more"
+            ))
+            .hint(format!("put {repo} back into repos.yaml until its bake is over"))),
+        }
+    }
+}
+
 /// The proxy of others that leads requests to a repository; `None`: turnout-proxy does.
 ///
 /// # Errors
 /// What stands under `adapter` is not right.
 pub fn other(repo: &Repo) -> Result<Option<Other>, Failure> {
     let read = Adapter::alone(repo.switch.as_ref());
-    let adapter = read.map_err(|mistakes| super::look::not_said(repo, &mistakes))?;
+    let adapter = read.map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
     Ok(adapter.map(|adapter| Other { front: front(&adapter, &repo.name), adapter }))
 }
 
@@ -125,7 +148,8 @@ fn front(adapter: &Adapter, repo: &str) -> Arc<dyn Front> {
             state: state.as_ref().map(PathBuf::from),
         }),
         Program::Nginx { file, pid, answers } => {
-            Arc::new(Nginx { file: file.into(), pid: pid.as_ref().map(PathBuf::from), answers: *answers, repository })
+            let (file, pid) = (file.into(), pid.as_ref().map(PathBuf::from));
+            Arc::new(Nginx { file, pid, answers: *answers, repository, patience: Nginx::PATIENCE })
         }
         Program::Caddy { admin } => Arc::new(match admin.parse() {
             Ok(address) => Caddy::on_port(address, repository, places),
@@ -170,13 +194,16 @@ impl Other {
         Ok(Wanted { generation, revision, places })
     }
 
-    /// Whether it knows nothing of the repository any more, or less than it had confirmed; for whoever looks after it.
+    /// See [`Lead::seen`].
     async fn seen(&self) -> Result<Seen, FrontError> {
+        let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         Ok(match self.front.stands().await? {
             Stands::Unknown => Seen { routed: None, otherwise: None },
-            Stands::Otherwise(why) => Seen { routed: None, otherwise: Some(why) },
+            Stands::Otherwise { why, at } => {
+                let routed = Routed { generation: number(at.0), revision: number(at.1), colour: None };
+                Seen { routed: Some(routed), otherwise: Some(why) }
+            }
             Stands::Leads(led) => {
-                let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
                 let served = led.colours.into_iter().filter(|colour| colour.weight > 0);
                 let colour =
                     served.map(|colour| (colour.name, number(colour.generation))).max_by_key(|(_, made)| *made);
@@ -244,7 +271,7 @@ impl Lead {
     ///
     /// # Errors
     /// They differ: requests would go on elsewhere.
-    pub fn still_leads(&self, repo: &str, made: &Made) -> Result<(), Failure> {
+    pub fn still_leads(&self, live: &ColourRecord, made: &Made) -> Result<(), Failure> {
         let (differs, now) = match self {
             Lead::Own(_) => (made.led_by.is_some(), "turnout-proxy".to_owned()),
             Lead::Other(other) => (other.is_another(made), word(&other.adapter)),
@@ -253,13 +280,15 @@ impl Lead {
             return Ok(());
         }
         let before = made.led_by.as_deref().unwrap_or("turnout-proxy");
+        let project = &live.project;
         Err(Failure::new(format!(
-            "requests to {repo} are led by {before}, and repos.yaml names {now}: to change over from one to the other while a \
+            "requests to {project} are led by {before}, and repos.yaml names {now}: to change over from one to the other while a \
              colour is live is not there yet"
         ))
         .hint(format!(
-            "nothing was changed; put `adapter` back as it was, or take the colours down (docker compose -p PROJECT down), and \
-             deploy {repo} anew: volumes stay"
+            "nothing was changed; put `adapter` back as it was, or take the live colour down (docker compose -p {project} down: \
+             requests fail from then on, volumes stay) and deploy {}",
+            live.repo
         )))
     }
 

@@ -4,28 +4,30 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
-    made::{Made, MadeRoute, MadeService, Promotion},
-    ports,
+    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
+    mistaken, obtained, ports, snapshots,
 };
 use crate::{
     compose::{labels, model::Project},
-    config::Repo,
+    config::{Repo, Settings},
     engine::Engine,
     plan,
     store::Store,
     switch::{
-        self, Class, Derived, Mistakes, Said,
+        self, Class, Derived, ReadFrom, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
+        protocol::Protocol as Spoken,
         said::{self, OnFailure, Promote},
     },
-    traffic::spot::{Host, Prefix},
+    traffic::spot::{Host, Network, Prefix},
 };
 
 /// The colour of listeners whose port turnout chooses: it is no colour's own.
@@ -71,10 +73,11 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         true => moving.clone(),
         false => planner.read_in(repo, view.clone(), staying).await?,
     };
-    let said = Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| not_said(repo, &mistakes))?;
-    let facts = facts::gather(repo, &moving.project, colour, engine).await?;
+    let said =
+        Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
+    let facts = facts::gather(repo, &moving, colour, engine, &planner.settings.state_dir).await?;
     let derived = switch::derive(&moving.project, &facts, &said);
-    refuse(repo, &derived)?;
+    refuse(repo, &derived, &planner.settings)?;
     let own = engine.containers(&moving.stack.project, false).await?;
     let runs = own.iter().any(|one| !one.oneoff && !one.ports.is_empty());
     let loopback = ports::choose(store, &repo.name, colour, &derived, runs).await?;
@@ -82,7 +85,14 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
 
     let volumes = named_volumes(&remaining.project);
     let project = moving.stack.project.clone();
-    let dressed = Dress { name: project, staying: repo.project.clone(), loopback: loopback.clone(), volumes };
+    let copies = copies(planner, repo, &derived)?;
+    let dressed = Dress {
+        name: project,
+        staying: repo.project.clone(),
+        loopback: loopback.clone(),
+        volumes,
+        snapshots: copies.iter().map(MadeSnapshot::pair).map(|(place, path)| (path, place)).collect(),
+    };
     let fault = |missing: dress::Missing| Failure::new(missing.to_string());
     let coloured = dress::coloured(&moving.project, &derived, &dressed).map_err(fault)?;
     let mut dressed = StayingDress { name: repo.project.clone(), ..StayingDress::default() };
@@ -91,7 +101,7 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     if !dressed.volumes.is_empty() {
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
-    let made = made(&derived, &coloured, &loopback, &listeners);
+    let made = Made { snapshots: copies, ..made(&derived, &coloured, &loopback, &listeners) };
     refuse_late_jobs(repo, &made)?;
     moving.project = coloured.project.clone();
     remaining.project = stays;
@@ -100,16 +110,29 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
 }
 
-pub(super) fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
-    Failure::new(format!("{}: what is said about the switch does not fit: {mistakes}", repo.name))
-        .hint("nothing was changed; correct `switch` in repos.yaml or x-turnout in the Compose file")
+/// The copies of mounted files that a colour reads.
+fn copies(planner: &Planner, repo: &Repo, derived: &Derived) -> Result<Vec<MadeSnapshot>, Failure> {
+    let folder = snapshots::folder(&planner.settings.state_dir, &repo.name);
+    if folder.to_str().is_none() {
+        // Neither the engine's API nor what is kept of a colour has words for it.
+        return Err(Failure::new(format!("the state directory's name is no UTF-8: {}", folder.display()))
+            .hint("nothing was changed; name another one with STATE_DIR"));
+    }
+    let copies = derived.files.iter().filter_map(|file| {
+        let ReadFrom::Snapshot(id) = &file.read else { return None };
+        let path = PathBuf::from(&file.path);
+        let place = snapshots::place(&folder, &path, id);
+        Some(MadeSnapshot { path, place, shown: file.shown.clone(), writable: file.writable })
+    });
+    Ok(copies.collect())
 }
 
 /// With what was derived nothing can be switched.
-fn refuse(repo: &Repo, derived: &Derived) -> Result<(), Failure> {
+fn refuse(repo: &Repo, derived: &Derived, settings: &Settings) -> Result<(), Failure> {
     let mut refused: Vec<String> =
         derived.refusals.iter().map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)).collect();
     refused.extend(not_there_yet(derived));
+    refused.extend(obtained::refused(derived, settings));
     if refused.is_empty() {
         return Ok(());
     }
@@ -140,16 +163,22 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
                 place()
             ));
         }
-        let later = [(route.tls == Some(said::Tls::Auto), "tls: auto")];
-        let later: Vec<&str> = later.into_iter().filter(|(is_said, _)| *is_said).map(|(_, key)| key).collect();
-        if !later.is_empty() {
-            refused.push(format!("{}: {} is not there yet; take it out", place(), later.join(" and ")));
+        if let Listen::Other { adapter: (program @ ("nginx" | "caddy" | "traefik"), _), .. } = &route.listen
+            && !route.spoken.may_be_http()
+        {
+            refused.push(format!(
+                "{} is no HTTP, and {program} is told to lead HTTP only; take it out of `adapter`",
+                place()
+            ));
         }
         let hosts =
             route.hosts.iter().filter_map(|host| Host::read(host).err().map(|why| format!("host {host}: {why}")));
         let path =
             route.path.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("path {path}: {why}")));
-        refused.extend(hosts.chain(path).map(|why| format!("{}: {why}", place())));
+        let networks = route.proxied_by.iter();
+        let networks = networks.filter_map(|of| Network::read(of).err().map(|why| format!("proxied_by {of}: {why}")));
+        let beside = beside(route).into_iter().map(str::to_owned);
+        refused.extend(hosts.chain(path).chain(networks).chain(beside).map(|why| format!("{}: {why}", place())));
     }
     for (is_said, key) in
         [(!derived.fallback.value.is_empty(), "fallback"), (derived.keep.from != Origin::Default, "keep")]
@@ -165,6 +194,23 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         );
     }
     refused
+}
+
+/// What does not go together with what is spoken on a route.
+fn beside(route: &Route) -> Vec<&'static str> {
+    let spoken = route.spoken.protocol();
+    let bytes = matches!(spoken, Some(Spoken::Tcp | Spoken::Https));
+    let h2c = matches!(spoken, Some(Spoken::H2c | Spoken::Grpc));
+    let rules = [
+        (bytes && route.path.is_some(), "path is none of bytes that are passed on; take it out"),
+        (bytes && route.tls.is_some(), "tls beside a protocol whose bytes are passed on; take one of them out"),
+        (spoken == Some(Spoken::Tcp) && !route.hosts.is_empty(), "hosts need protocol http, h2c, grpc or https"),
+        (
+            h2c && route.proxy_protocol.is_some(),
+            "proxy_protocol beside h2c or grpc: requests of many clients share a connection to its containers; take it out",
+        ),
+    ];
+    rules.into_iter().filter(|(is, _)| *is).map(|(_, why)| why).collect()
 }
 
 /// Engine names of the project's volumes, by key.
@@ -236,17 +282,25 @@ fn made(
             service: route.service.clone(),
             port: route.port,
             targets: (0..replicas).map(|more| SocketAddr::new(LOOPBACK, first.saturating_add(more))).collect(),
-            http: route.spoken.protocol().map(|protocol| protocol == switch::protocol::Protocol::Http),
+            http: route.spoken.protocol().map(|protocol| protocol == Spoken::Http),
             page: gate.page.value.clone(),
             patience: millis(gate.timeout.value.as_std()),
             hosts: route.hosts.clone(),
             path: route.path.clone(),
             strip_path: route.strip_path,
             tls: match &route.tls {
-                Some(said::Tls::Files { certificate, key }) => Some((certificate.clone(), key.clone())),
-                _ => None,
+                Some(said::Tls::Files { certificate, key }) => Some(MadeTls::Files(certificate.clone(), key.clone())),
+                Some(said::Tls::Auto) => Some(MadeTls::Obtained(Obtained::Acme)),
+                None => None,
             },
             drain: Some(derived.drain.value.as_std().as_secs()),
+            speaks: match route.spoken.protocol() {
+                Some(Spoken::H2c | Spoken::Grpc) => Speaks::H2c,
+                Some(Spoken::Https) if !route.hosts.is_empty() => Speaks::NamedTls,
+                _ => Speaks::Plainly,
+            },
+            proxied_by: route.proxied_by.clone(),
+            proxy_protocol: route.proxy_protocol,
         })
     });
     Made {
@@ -257,6 +311,7 @@ fn made(
         promotion: promotion(derived),
         led_by: derived.adapter.as_ref().map(lead::word),
         stand_ins: BTreeMap::new(),
+        snapshots: Vec::new(),
     }
 }
 

@@ -1,15 +1,15 @@
 //! What a colour was made as: all that is needed to send requests to it, to stop it, and to bring it back without git and
 //! without a build. Kept with the colour's record, as JSON. Pure.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::Wake,
     traffic::{
-        Beyond, Colour, Protocol, Repository, Route, RouteState, bounds,
-        spot::{Host, Prefix},
+        Beyond, Colour, Protocol, ProxyProtocol, Repository, Route, RouteState, bounds,
+        spot::{Host, Network, Prefix},
         table::{CertificateFiles, Tls},
     },
 };
@@ -34,6 +34,22 @@ pub struct Made {
     /// Of what runs in place: ports that stand in for its own at the proxy, by these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stand_ins: BTreeMap<SocketAddr, u16>,
+    /// Copies of mounted files that its containers read.
+    #[serde(default)]
+    pub snapshots: Vec<MadeSnapshot>,
+}
+
+/// A copy of what containers mount from the work tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeSnapshot {
+    /// What was copied.
+    pub path: PathBuf,
+    /// Where the copy lies: it is mounted in place of that.
+    pub place: PathBuf,
+    /// What was copied, as people call it.
+    pub shown: String,
+    /// A container may write to it.
+    pub writable: bool,
 }
 
 /// What a colour waits for that is ready.
@@ -86,12 +102,70 @@ pub struct MadeRoute {
     /// Whether that is taken off.
     #[serde(default)]
     pub strip_path: bool,
-    /// Files with certificate and key, where the listener speaks TLS.
+    /// Where its certificate comes from, where the listener speaks TLS.
     #[serde(default)]
-    pub tls: Option<(String, String)>,
+    pub tls: Option<MadeTls>,
     /// How long tunnels last once its colour has left the routes, in seconds.
     #[serde(default)]
     pub drain: Option<u64>,
+    /// What its containers speak, where `http` is not all of it.
+    #[serde(default)]
+    pub speaks: Speaks,
+    /// Networks whose hosts say first for whom they speak; nobody else may connect.
+    #[serde(default)]
+    pub proxied_by: Vec<String>,
+    /// The version of the PROXY protocol by which its containers are told who their client is.
+    #[serde(default)]
+    pub proxy_protocol: Option<u8>,
+}
+
+/// What containers speak beside HTTP/1.1 and bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// As `http` says.
+    #[default]
+    Plainly,
+    /// HTTP/2 without TLS.
+    H2c,
+    /// TLS of their own, passed through by the host that a client names.
+    NamedTls,
+}
+
+impl MadeRoute {
+    /// What its containers are told before the gate asks them: that nobody's connection it is.
+    pub fn preamble(&self) -> &'static [u8] {
+        match self.proxy_protocol {
+            None => b"",
+            Some(1) => b"PROXY UNKNOWN\r\n",
+            Some(_) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        }
+    }
+}
+
+impl MadeSnapshot {
+    /// Where it lies, and what it is a copy of, as the project has them.
+    pub fn pair(&self) -> (String, String) {
+        (self.place.display().to_string(), self.path.display().to_string())
+    }
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MadeTls {
+    /// Files with certificate and key.
+    Files(String, String),
+    /// The proxy obtains it.
+    Obtained(Obtained),
+}
+
+/// How.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Obtained {
+    /// By ACME.
+    #[serde(rename = "acme")]
+    Acme,
 }
 
 impl Made {
@@ -136,16 +210,30 @@ impl Made {
         self.routes.iter().filter(|route| is_alone(&route.service) == alone).cloned().collect()
     }
 
+    /// Whether the proxy obtains certificates for its routes.
+    pub fn obtains(&self) -> bool {
+        self.routes.iter().any(|route| matches!(route.tls, Some(MadeTls::Obtained(_))))
+    }
+
     /// All of its routes for the proxy, with this colour as the only one.
     pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
         let routes = self.routes.iter().flat_map(|route| {
-            let tls = route.tls.clone().map(|(certificate, key)| Tls::Files(CertificateFiles { certificate, key }));
+            let tls = route.tls.clone().map(|tls| match tls {
+                MadeTls::Files(certificate, key) => Tls::Files(CertificateFiles { certificate, key }),
+                MadeTls::Obtained(Obtained::Acme) => Tls::Acme,
+            });
             // What is none was refused before.
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
+            let proxied_by: Vec<Network> = route.proxied_by.iter().filter_map(|of| Network::read(of).ok()).collect();
             route.listen.iter().map(move |listen| Route {
                 listen: *listen,
-                protocol: if route.http == Some(true) { Protocol::Http } else { Protocol::Tcp },
+                protocol: match route.speaks {
+                    Speaks::H2c => Protocol::H2c,
+                    Speaks::NamedTls => Protocol::Tls,
+                    Speaks::Plainly if route.http == Some(true) => Protocol::Http,
+                    Speaks::Plainly => Protocol::Tcp,
+                },
                 hosts: hosts.clone(),
                 path: path.clone(),
                 strip_path: route.strip_path,
@@ -155,6 +243,11 @@ impl Made {
                 yields: false,
                 hsts_seconds: None,
                 trusted: Vec::new(),
+                proxied_by: proxied_by.clone(),
+                proxy_protocol: route.proxy_protocol.map(|version| match version {
+                    1 => ProxyProtocol::V1,
+                    _ => ProxyProtocol::V2,
+                }),
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,
@@ -210,12 +303,16 @@ pub(super) mod tests {
                 strip_path: true,
                 tls: None,
                 drain: Some(30),
+                speaks: Speaks::Plainly,
+                proxied_by: Vec::new(),
+                proxy_protocol: None,
             }],
             bake: 60_000,
             goes_back: true,
             promotion: None,
             led_by: None,
             stand_ins: BTreeMap::new(),
+            snapshots: Vec::new(),
         }
     }
 
@@ -223,6 +320,16 @@ pub(super) mod tests {
     fn what_is_kept_comes_back_and_says_who_goes_when() {
         let made = shop();
         assert_eq!(Made::read(&made.to_text()), Ok(made.clone()));
+        for (tls, text) in [
+            (MadeTls::Files("/c".to_owned(), "/k".to_owned()), r#""tls":["/c","/k"]"#),
+            (MadeTls::Obtained(Obtained::Acme), r#""tls":"acme""#),
+        ] {
+            let mut with = made.clone();
+            with.routes[0].tls = Some(tls.clone());
+            assert!(with.to_text().contains(text), "{}", with.to_text());
+            assert_eq!(with.obtains(), tls == MadeTls::Obtained(Obtained::Acme));
+            assert_eq!(Made::read(&with.to_text()), Ok(with));
+        }
         assert!(Made::read("{}").unwrap_err().contains("not understood"));
         assert_eq!((made.alone(), made.holds()), (vec!["worker".to_owned()], false));
         let names = |alone| made.wakes(alone).into_iter().map(|wake| wake.service).collect::<Vec<_>>();

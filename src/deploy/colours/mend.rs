@@ -13,6 +13,7 @@ use super::{
     super::{Deployer, Failure, busy},
     lead::{self, Lead, Seen},
     made::Made,
+    snapshots,
     stands::Stands,
     start::Log,
 };
@@ -49,6 +50,7 @@ impl Deployer {
     /// broken-off deployment left is mended.
     pub async fn keep_colours(&self) {
         let mut told: BTreeMap<String, String> = BTreeMap::new();
+        let mut doubts: BTreeMap<String, String> = BTreeMap::new();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<Steer> = None;
@@ -88,15 +90,20 @@ impl Deployer {
                         continue;
                     }
                 };
+                // First what was confirmed: routes that move between the two looks are newer then, and not lost.
+                let Ok(Some(switch)) = self.store.switch(name).await else { continue };
                 match lead.seen(name).await.map_err(Failure::from) {
-                    // Somebody changed it there, and may have meant to: said, and put right by the next deployment.
+                    // Somebody changed it there, and may have meant to: said, and put right by the next deployment. Once may
+                    // be in the middle of a switch.
                     Ok(Seen { otherwise: Some(why), .. }) => {
-                        let why = format!("{} leads elsewhere than it was told: {why}", lead.name());
-                        tell(&mut told, name, &Failure::new(why));
+                        if doubts.insert(name.to_owned(), why.clone()).as_ref() == Some(&why) {
+                            let why = format!("{} leads elsewhere than it was told: {why}", lead.name());
+                            tell(&mut told, name, &Failure::new(why));
+                        }
                     }
                     Ok(Seen { routed, otherwise: None }) => {
                         told.remove(name);
-                        let Ok(Some(switch)) = self.store.switch(name).await else { continue };
+                        doubts.remove(name);
                         let age = routed.map(|routed| (routed.generation, routed.revision));
                         if age < Some((switch.generation, switch.revision)) {
                             self.needs_mending(name);
@@ -154,14 +161,22 @@ impl Deployer {
         if rollout.under_way.is_some_and(|under_way| !under_way.phase.waits()) {
             return Ok(false);
         }
-        let Some(repo) = self.planner.repos.current().repos.by_name(repo).cloned() else { return Ok(true) };
+        let Some(repo) = self.planner.repos.current().repos.by_name(repo).cloned() else {
+            // In the list no more: whoever took it out may have stopped it, too. Requests are held for nobody, and only
+            // turnout-proxy can hold them.
+            let led_by = self.recorded(repo).await?.live().and_then(|live| Made::read(&live.made).ok()?.led_by);
+            if led_by.is_none() {
+                self.proxy().await?.resume(repo).await?;
+            }
+            return Ok(true);
+        };
         if self.recorded(&repo.name).await?.all.is_empty() {
             return Ok(true);
         }
         // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
         let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
         let lead = self.lead(&repo).await?;
-        let stands = self.stands(&repo, &lead, &Log(&repo.name)).await?;
+        let stands = self.stands(&repo.name, &lead, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
         self.mend(&repo, &lead, &stands, &engine, &Log(&repo.name)).await.map(|()| true)
     }
@@ -203,12 +218,18 @@ impl Deployer {
             }
             (None, _) => {}
         }
+        self.sweep_snapshots(repo, reporter).await;
         let Some(live) = stands.live() else { return Ok(()) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
         let containers = engine.containers(&live.project, true).await?;
         let wakes: Vec<Wake> = [made.wakes(false), made.wakes(true)].concat();
         let wakes: Vec<Wake> = wakes.into_iter().filter(|wake| stands_still(&containers, &wake.service)).collect();
         if wakes.is_empty() {
+            return Ok(());
+        }
+        if let Err(failure) = snapshots::refuse_gone(&live.project, &made) {
+            // The engine would put empty folders in their place; what comes next is made anew.
+            reporter.warn(format!("{} stands still in part, and is not started: {failure}", live.project));
             return Ok(());
         }
         // Whatever must not run twice ends elsewhere first; of a colour that bakes only that.

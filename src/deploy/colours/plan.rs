@@ -7,14 +7,14 @@ use super::{
     came::Planned,
     lead::Lead,
     look::{self, Looked, Looking},
-    made::Made,
+    made::{Made, MadeSnapshot},
+    memory, snapshots,
     stands::Stands,
     way::{Adopts, How, Making, Way},
     with::{Which, With},
 };
 use crate::{
     compose::model::Project,
-    config::Repo,
     engine::Engine,
     git,
     report::Reporter,
@@ -31,7 +31,7 @@ impl Deployer {
         let Of { job, repo, recorder, .. } = of;
         let steer = self.lead(repo).await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
-        let stands = self.stands(repo, &steer, recorder).await?;
+        let stands = self.stands(&repo.name, &steer, recorder).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         if let Some(bake) = rollout.bake {
             return Ok(Planned::Baking(bake));
@@ -42,7 +42,9 @@ impl Deployer {
             if job.attempt > 1 && is_live {
                 return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
             }
-            return self.plan_back(of, steer, stands).map(|way| Planned::Way(Box::new(way)));
+            let way = self.plan_back(of, steer, stands)?;
+            way.steer.check(&way.made, &way.colour).await?;
+            return Ok(Planned::Way(Box::new(way)));
         }
         self.refuse_reverted(of, &stands, commit).await?;
 
@@ -83,6 +85,10 @@ impl Deployer {
             true => first,
             false => look::look(&looking, &colour, &staying).await?,
         };
+        self.refuse_written(&stands, &looked.made).await?;
+        if let Some(live) = stands.live() {
+            memory::require(&engine, repo, live, &looked.made).await?;
+        }
         let live = stands.live().cloned();
         recorder.info(match &live {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
@@ -102,49 +108,7 @@ impl Deployer {
         Ok(Planned::Way(Box::new(way)))
     }
 
-    /// A service that stayed so far and is to have colours now, or the other way round, would run in both for a while, on the
-    /// same storage perhaps.
-    ///
-    /// # Errors
-    /// There is one.
-    pub(super) async fn refuse_moved(
-        &self,
-        repo: &Repo,
-        engine: &Engine,
-        stands: &Stands,
-        looked: &Looked,
-    ) -> Result<(), Failure> {
-        let mut moved = Vec::new();
-        for one in
-            stands.all.iter().filter(|one| matches!(one.standing, ColourStanding::Live | ColourStanding::Previous))
-        {
-            let made = Made::read(&one.made).map_err(Failure::new)?;
-            let stays = |name: &String| looked.staying.project.services.contains_key(name);
-            moved.extend(made.services.into_iter().map(|one| one.name).filter(stays));
-        }
-        for one in engine.containers(&repo.project, true).await?.into_iter().filter(|one| !one.oneoff) {
-            if looked.colour.project.services.contains_key(&one.service)
-                && matches!(one.state.as_str(), "running" | "restarting")
-            {
-                moved.push(one.service);
-            }
-        }
-        moved.sort_unstable();
-        moved.dedup();
-        let Some(name) = moved.first() else { return Ok(()) };
-        let class = looked.derived.services.get(name).map(|fate| format!("{} ({})", fate.class, fate.reason));
-        Err(Failure::new(format!(
-            "{name} is {} now, and was something else when it was deployed last: to change over between what stays and what has \
-             colours is not there yet",
-            class.unwrap_or_default()
-        ))
-        .hint(format!(
-            "nothing was changed; say its former class (`switch: {{ services: {{ {name}: … }} }}`), or take the stack down and \
-             deploy it anew (volumes stay)"
-        )))
-    }
-
-    /// What runs in place, from the time before the switch; `None` where there is nothing.
+    /// The project that runs in place, from the time before the switch; `None` where there is none.
     pub(super) async fn in_place(
         &self,
         engine: &Engine,
@@ -177,6 +141,7 @@ impl Deployer {
             .hint(format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name)));
         };
         let made = Made::read(&earlier.made).map_err(Failure::new)?;
+        snapshots::refuse_gone(&earlier.project, &made)?;
         let live = stands.live().cloned();
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
@@ -240,6 +205,7 @@ impl Deployer {
                     networks_to_come,
                     volumes_to_come,
                     all_resources: false,
+                    copies: looked.made.snapshots.iter().map(MadeSnapshot::pair).collect(),
                 };
                 (&looked.colour, dressed)
             }

@@ -7,14 +7,16 @@ use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts, lead,
     look::{self, Looking},
+    memory, mistaken, obtained,
     plan::next_colour,
     with::{Which, With},
 };
 use crate::{
     config::Repo,
+    engine::Engine,
     plan::Plan,
-    report::Reporter,
-    switch::{self, Derived, Said},
+    report::{Reporter, Silent},
+    switch::{self, Derived, Said, refusal::Cause},
 };
 
 impl Deployer {
@@ -40,7 +42,11 @@ impl Deployer {
             text.push_str(&format!("\nled by {}\n", front.name()));
             front.costs().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         }
-        let later = look::not_there_yet(&derived);
+        let mut later = look::not_there_yet(&derived);
+        let (clashes, unknown) = self.clashes(repo, &derived, &engine).await;
+        later.extend(clashes);
+        unknown.into_iter().for_each(|line| reporter.warn(line));
+        later.extend(obtained::refused(&derived, &self.planner.settings));
         if !later.is_empty() || !derived.refusals.is_empty() {
             later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));
             text.push_str("\nnothing is planned until that is written\n");
@@ -75,6 +81,13 @@ impl Deployer {
             (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
             (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
         }
+        let mut refused = self.refuse_moved(repo, &engine, &stands, &looked).await.err();
+        if let (None, Some(live)) = (&refused, stands.live()) {
+            refused = memory::require(&engine, repo, live, &looked.made).await.err();
+        }
+        if let Some(failure) = refused {
+            text.push_str(&format!("\nrefused: {}\n  {}\n", failure.summary, failure.hint.unwrap_or_default()));
+        }
         let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
         let moves = self.prepared(with, &looked, Which::Fresh, commit).await?;
         if !stays.plan.steps.is_empty() {
@@ -82,6 +95,37 @@ impl Deployer {
         }
         text.push_str(&format!("\nthen the colour, {}:\n{}", looked.colour.project.name, moves.text));
         Ok((Some(moves.plan), text))
+    }
+}
+
+impl Deployer {
+    /// Listeners that another repository of the list wants as well, deployed or not; and of which that is not known.
+    async fn clashes(&self, repo: &Repo, derived: &Derived, engine: &Engine) -> (Vec<String>, Vec<String>) {
+        let list = self.planner.repos.current();
+        let (mut others, mut unknown) = (Vec::new(), Vec::new());
+        for other in list.repos.repos.iter().filter(|other| other.name != repo.name && other.switch.is_some()) {
+            let view = View::of(other);
+            let read = async {
+                let named = self.planner.read_through(other, view.clone(), &Silent).await?;
+                derive(&self.planner, other, &view, &named.stack.color, engine).await
+            };
+            match read.await {
+                Ok((_, derived)) => others.push((other.name.as_str(), derived)),
+                Err(failure) => unknown
+                    .push(format!("whether {} wants the same listener is not known: {}", other.name, failure.summary)),
+            }
+        }
+        let mut found = Vec::new();
+        for (name, other) in &others {
+            // What each wants twice itself is told where it is planned.
+            let both = switch::clashes(&[(repo.name.as_str(), derived), (*name, other)]).into_iter();
+            let both = both.filter(|refusal| match &refusal.cause {
+                Cause::SameListener { one, two, .. } => one.0 != two.0,
+                _ => false,
+            });
+            found.extend(both.map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)));
+        }
+        (found, unknown)
     }
 }
 
@@ -94,11 +138,12 @@ pub async fn derive(
     repo: &Repo,
     view: &View,
     colour: &str,
-    engine: &crate::engine::Engine,
+    engine: &Engine,
 ) -> Result<(TreeProject, Derived), Failure> {
     let loaded = planner.read_in(repo, view.clone(), colour).await?;
-    let said = Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| look::not_said(repo, &mistakes))?;
-    let facts = facts::gather(repo, &loaded.project, colour, engine).await?;
+    let said =
+        Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
+    let facts = facts::gather(repo, &loaded, colour, engine, &planner.settings.state_dir).await?;
     let derived = switch::derive(&loaded.project, &facts, &said);
     Ok((loaded, derived))
 }

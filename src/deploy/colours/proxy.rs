@@ -8,11 +8,13 @@ use super::{
     super::{Deployer, Failure},
     lead::{self, Lead},
     made::Made,
+    obtained,
     stands::Stands,
 };
 use crate::{
     config::Settings,
     steer::{Start, Steer, SteerError, ensure, program_beside},
+    traffic::control::Status,
 };
 
 /// Folder of the state directory that is the proxy's.
@@ -37,7 +39,10 @@ impl Deployer {
         let settings = &self.planner.settings;
         let steer = Steer::new(settings.proxy_socket.clone());
         match steer.status().await {
-            Ok(_) => return Ok(steer),
+            Ok(status) => {
+                obtained::tell(settings, &steer, &status).await;
+                return Ok(steer);
+            }
             Err(error) if error.is_absent() && !is_managed() => {}
             Err(error) if error.is_absent() => {
                 return Err(Failure::from(error).hint("start it: systemctl start turnout-proxy.socket"));
@@ -46,6 +51,9 @@ impl Deployer {
         }
         let start = start(settings)?;
         let ensured = ensure(&start).await?;
+        if let Ok(status) = ensured.steer.status().await {
+            obtained::tell(settings, &ensured.steer, &status).await;
+        }
         if ensured.started {
             let pid = ensured.pid.map(|pid| pid.to_string()).unwrap_or_default();
             let log = start.log.display().to_string();
@@ -68,6 +76,12 @@ pub struct Glance {
 }
 
 impl Deployer {
+    /// What the proxy says, if it does so soon.
+    pub(super) async fn proxy_status(&self) -> Option<Result<Status, SteerError>> {
+        let steer = Steer::new(self.planner.settings.proxy_socket.clone());
+        timeout(GLANCE, steer.status()).await.ok()
+    }
+
     /// What the proxy says of a repository.
     pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
         let not = |said: String| Glance { not_served: Some(said), maintained: false };
@@ -86,9 +100,9 @@ impl Deployer {
             return not(format!("{} leads elsewhere than it was told: {why}", lead.name()));
         }
         let maintained = match &lead {
-            Lead::Own(steer) => match timeout(GLANCE, steer.status()).await {
-                Ok(Ok(status)) => status.maintained.iter().any(|name| name == repo),
-                Ok(Err(_)) | Err(_) => false,
+            Lead::Own(_) => match self.proxy_status().await {
+                Some(Ok(status)) => status.maintained.iter().any(|name| name == repo),
+                Some(Err(_)) | None => false,
             },
             Lead::Other(_) => false,
         };

@@ -9,14 +9,15 @@ use tokio::time::Instant;
 
 use super::{
     super::{Deployer, Failure, now_ms},
-    made::{Made, MadeRoute},
+    made::{Made, MadeRoute, Speaks},
     mend::stands_still,
+    snapshots,
 };
 use crate::{
     engine::{Engine, Wake},
     gate::{Ask, Spoken, ready_within},
     git,
-    store::{ColourRecord, ColourStanding, StoreError},
+    store::{ColourRecord, ColourStanding, StoreError, dies},
 };
 
 /// How long requests may be held for the answer of what starts again: less than the proxy holds one.
@@ -39,10 +40,12 @@ impl Deployer {
         };
         let was = Made::read(&previous.made).map_err(Failure::new)?;
         let is = Made::read(&live.made).map_err(Failure::new)?;
+        snapshots::refuse_gone(&previous.project, &was)?;
         let age = stands.next_revision();
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let wanted = steer.goal(&was, (number(age.0), number(age.1)), &previous.colour, number(previous.generation))?;
         let engine = self.planner.engine().await?;
+        dies::here("before", "going back");
         self.stands_again(&engine, previous, &was).await?;
         let held = was.holds() || is.holds();
         let mut undone = None;
@@ -51,7 +54,10 @@ impl Deployer {
             let back = async {
                 self.workers_back(&engine, (previous, &was), (live, &is)).await?;
                 answer(&was.routes_of(true), &previous.project).await?;
-                Ok::<_, Failure>(steer.apply(repo, &wanted).await.map(drop)?)
+                dies::here("before", "moving the routes back");
+                steer.apply(repo, &wanted).await?;
+                dies::here("after", "moving the routes back");
+                Ok::<_, Failure>(())
             };
             let back = back.await;
             let kept = match &back {
@@ -70,7 +76,9 @@ impl Deployer {
             back?;
             undone = kept.map_err(unknown).err();
         } else {
+            dies::here("before", "moving the routes back");
             steer.apply(repo, &wanted).await?;
+            dies::here("after", "moving the routes back");
         }
         let (moved, since) = (began.elapsed(), now_ms());
         if !held {
@@ -84,8 +92,10 @@ impl Deployer {
             undone = self.drain(&steer, live, since).await.err();
         }
         if undone.is_none() {
+            dies::here("before", "stopping what was live");
             undone = engine.rest(&live.project, &is.not_jobs()).await.err().map(Failure::from);
         }
+        dies::here("after", "stopping what was live");
         if let Err(error) = self.store.bake_over(repo).await {
             undone = undone.or_else(|| Some(unknown(error)));
         }
@@ -123,6 +133,7 @@ impl Deployer {
         (previous, was): (&ColourRecord, &Made),
         (live, is): (&ColourRecord, &Made),
     ) -> Result<(), Failure> {
+        dies::here("before", "taking the workers back");
         let ends = is.alone();
         if !ends.is_empty() {
             engine.rest(&live.project, &ends).await?;
@@ -131,6 +142,7 @@ impl Deployer {
         if !wakes.is_empty() {
             engine.wake(&previous.project, &wakes).await?;
         }
+        dies::here("after", "taking the workers back");
         Ok(())
     }
 }
@@ -139,12 +151,14 @@ impl Deployer {
 pub(super) async fn answer(routes: &[MadeRoute], project: &str) -> Result<(), Failure> {
     for route in routes {
         for target in &route.targets {
-            let spoken = match route.http {
-                Some(true) => Spoken::Http { page: route.page.clone() },
+            let spoken = match (route.speaks, route.http) {
+                (Speaks::H2c, _) => Spoken::H2c,
+                (_, Some(true)) => Spoken::Http { page: route.page.clone() },
                 _ => Spoken::Tcp,
             };
             let limit = Duration::from_millis(route.patience).min(LONGEST_HELD);
-            let ready = ready_within(&Ask::new(*target, spoken), limit, |_| ()).await;
+            let ready =
+                ready_within(&Ask { preamble: route.preamble(), ..Ask::new(*target, spoken) }, limit, |_| ()).await;
             ready.map_err(|not| Failure::new(format!("{project} does not answer: {not}")))?;
         }
     }

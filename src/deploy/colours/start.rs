@@ -1,6 +1,6 @@
 //! What is known of the colours, made to agree with the routes; and what a start of the daemon does about them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     super::{Deployer, Failure, now_ms},
@@ -12,7 +12,9 @@ use crate::{
     config::Repo,
     report::{Event, Reporter},
     rollout::Bake,
+    steer::Steer,
     store::{ColourRecord, ColourStanding, StoreError},
+    traffic::Repository,
 };
 
 fn unknown(error: StoreError) -> Failure {
@@ -25,21 +27,28 @@ impl Deployer {
     ///
     /// # Errors
     /// When store or proxy do not answer.
-    pub(super) async fn stands(&self, repo: &Repo, steer: &Lead, reporter: &dyn Reporter) -> Result<Stands, Failure> {
-        let stands = self.recorded(&repo.name).await?;
+    pub(super) async fn stands(&self, repo: &str, steer: &Lead, reporter: &dyn Reporter) -> Result<Stands, Failure> {
+        let stands = self.recorded(repo).await?;
         if let Some(live) = stands.live() {
-            steer.still_leads(&repo.name, &Made::read(&live.made).map_err(Failure::new)?)?;
+            let made = Made::read(&live.made).map_err(Failure::new)?;
+            if let Err(failure) = steer.still_leads(live, &made) {
+                self.another_leads(&stands, live, &made, failure).await?;
+            }
         }
-        let Seen { routed, otherwise } = steer.seen(&repo.name).await?;
+        let Seen { routed, otherwise } = steer.seen(repo).await?;
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
-        match stands.agree(routed.as_ref()) {
+        let agreement = match otherwise {
+            Some(_) => Agreement::RoutesAreLost,
+            None => stands.agree(routed.as_ref()),
+        };
+        match agreement {
             Agreement::Agree => {
                 let age = routed.map(|routed| (routed.generation, routed.revision));
                 let confirmed = stands.switch.as_ref().map(|switch| (switch.generation, switch.revision));
                 match age.filter(|age| confirmed.is_some_and(|confirmed| *age > confirmed)) {
-                    Some(age) => self.store.routes_confirmed(&repo.name, age).await.map_err(unknown)?,
+                    Some(age) => self.store.routes_confirmed(repo, age).await.map_err(unknown)?,
                     None => return Ok(stands),
                 }
             }
@@ -53,10 +62,10 @@ impl Deployer {
                 let before = stands.of(&colour).map(|one| one.standing);
                 if before == Some(ColourStanding::Previous) {
                     let why = "requests had gone back already, and nobody lived to record it";
-                    self.store.reverted(&repo.name, age, why).await.map_err(unknown)?;
-                    return self.recorded(&repo.name).await;
+                    self.store.reverted(repo, age, why).await.map_err(unknown)?;
+                    return self.recorded(repo).await;
                 }
-                self.store.switched(&repo.name, &colour, age, bake).await.map_err(unknown)?;
+                self.store.switched(repo, &colour, age, bake).await.map_err(unknown)?;
             }
             Agreement::RoutesAreLost => {
                 let Some(live) = stands.live() else { return Ok(stands) };
@@ -68,7 +77,33 @@ impl Deployer {
                 self.route_again(repo, steer, &stands, live, routed.as_ref()).await?;
             }
         }
-        self.recorded(&repo.name).await
+        self.recorded(repo).await
+    }
+
+    /// Another one is to lead from now on than the one that leads to the live colour. Where somebody took that colour down, he
+    /// may: what turnout-proxy had of it is let go.
+    async fn another_leads(
+        &self,
+        stands: &Stands,
+        live: &ColourRecord,
+        made: &Made,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        let engine = self.planner.engine().await?;
+        if !engine.containers(&live.project, true).await?.is_empty() {
+            return Err(failure);
+        }
+        if made.led_by.is_none() {
+            let number = |number: i64| u64::try_from(number).unwrap_or_default();
+            let (generation, revision) = stands.next_revision();
+            let none = Repository { generation: number(generation), revision: number(revision), routes: Vec::new() };
+            let own = Steer::new(self.planner.settings.proxy_socket.clone());
+            match own.apply(&live.repo, &none).await {
+                Err(error) if !error.is_absent() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The bake that a switch begins which is recorded only now.
@@ -80,7 +115,7 @@ impl Deployer {
 
     async fn route_again(
         &self,
-        repo: &Repo,
+        repo: &str,
         steer: &Lead,
         stands: &Stands,
         live: &ColourRecord,
@@ -93,8 +128,8 @@ impl Deployer {
         }
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
-        steer.apply(&repo.name, &wanted).await?;
-        self.store.routes_confirmed(&repo.name, age).await.map_err(unknown)
+        steer.apply(repo, &wanted).await?;
+        self.store.routes_confirmed(repo, age).await.map_err(unknown)
     }
 
     /// How the colours of a repository stand, as it is recorded.
@@ -139,11 +174,28 @@ impl Deployer {
             self.bake_on(&repo.name).await;
             self.attend_on(&repo.name).await;
         }
+        // What was taken out of the list is not mended; what was begun is brought to its end.
+        for gone in self.not_configured().await {
+            tracing::warn!(
+                repo = gone,
+                "{gone} is live behind turnout-proxy and is in the list no more: requests go on, and nothing is deployed"
+            );
+            self.needs_mending(&gone);
+            self.bake_on(&gone).await;
+        }
+    }
+
+    /// Repositories with a live colour that are in no list any more.
+    async fn not_configured(&self) -> BTreeSet<String> {
+        let list = self.planner.repos.current();
+        let all = self.store.colours(None).await.unwrap_or_default();
+        let live = all.into_iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo);
+        live.filter(|repo| list.repos.by_name(repo).is_none()).collect()
     }
 
     async fn resume_colour(&self, repo: &Repo) -> Result<(), Failure> {
         let steer = self.lead(repo).await?;
-        let stands = self.stands(repo, &steer, &Log(&repo.name)).await?;
+        let stands = self.stands(&repo.name, &steer, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
         self.mend(repo, &steer, &stands, &engine, &Log(&repo.name)).await
     }

@@ -49,6 +49,10 @@ impl Deployer {
         let How::Made(making) = &mut way.how else { return Ok(()) };
         (making.looked, making.stays) = (looked, stays);
         self.note_next(of, way, generation, commit).await?;
+        // Recorded before they are made: what is not recorded is removed.
+        let How::Made(making) = &way.how else { return Ok(()) };
+        let (wanted, reach) = (making.looked.made.snapshots.clone(), making.looked.colour.project.reach.looking());
+        self.make_snapshots(of.repo, wanted, reach, of.recorder).await?;
         let wakes = self.in_place_wakes(way);
         self.lead_in(of, way, &engine, generation, wakes).await?;
         if way.adopts.as_ref().is_some_and(|adopts| !adopts.beside()) {
@@ -132,46 +136,6 @@ impl Deployer {
             self.store.note_place(place).await?;
         }
         Ok(())
-    }
-
-    /// Changes what stays, with requests held where something that runs is replaced.
-    async fn change_what_stays(&self, of: Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
-        let How::Made(making) = &way.how else { return Ok(()) };
-        let stays = making.stays.clone();
-        if stays.plan.steps.is_empty() {
-            return Ok(());
-        }
-        let stops = |action: &Action| matches!(action, Action::StopContainer { .. } | Action::RestartContainer { .. });
-        let holds = way.live.is_some() && stays.plan.steps.iter().any(|step| stops(&step.action));
-        if holds {
-            self.hold(of, way, "what stays changes").await?;
-        }
-        let changed = self.carry_out(of, &stays).await;
-        let changed = match changed {
-            Ok(started) => {
-                let gate = Gate {
-                    engine,
-                    project: &stays.loaded.project,
-                    started: &started,
-                    routes: &mut [],
-                    live: &[],
-                    health: of.timeouts.apply,
-                    recorder: of.recorder,
-                    cancel: of.cancel,
-                };
-                gate.pass().await.map_err(Broke::from)
-            }
-            Err(broke) => Err(broke),
-        };
-        if holds {
-            self.let_through(of, way).await;
-        }
-        changed.map_err(|broke| match broke {
-            Broke::Failed(failure) => Broke::Failed(failure.but("what stays was changed already, and is not put back").hint(
-                "the live colour goes on with what stays as it is now (docker compose ps); correct the change and push again",
-            )),
-            stale => stale,
-        })
     }
 
     /// What must not run twice ends in the live colour and starts in the next one; at the first switch of a stack that runs in
@@ -281,7 +245,7 @@ impl Deployer {
     }
 
     /// Carries a plan out. Answers what was started.
-    async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
+    pub(super) async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
         let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
@@ -346,6 +310,7 @@ impl Deployer {
         self.let_through(of, way).await;
         let bake = way.live.is_some().then(|| Bake { generation, until: now_ms().saturating_add(way.made.bake) });
         self.keep_switched(of, way, age, bake).await;
+        self.sweep_snapshots(repo, recorder).await;
         let told = took.as_secs_f64() * 1_000.0;
         recorder.info(match way.made.routes.is_empty() {
             true => format!("{} is live; it has no route, and no request goes anywhere else", way.project),
@@ -475,7 +440,7 @@ impl Deployer {
         }
     }
 
-    async fn hold(&self, of: Of<'_>, way: &mut Way, meanwhile: &str) -> Result<(), Broke> {
+    pub(super) async fn hold(&self, of: Of<'_>, way: &mut Way, meanwhile: &str) -> Result<(), Broke> {
         if !way.steer.can_hold() {
             of.recorder.warn(format!("{} cannot hold requests: those for it fail while {meanwhile}", way.steer.name()));
             return Ok(());
@@ -503,6 +468,7 @@ fn learn(made: &mut Made, learned: Vec<super::made::MadeRoute>) {
         let same = |one: &&mut super::made::MadeRoute| (&one.service, one.port) == (&route.service, route.port);
         if let Some(known) = made.routes.iter_mut().find(same) {
             known.http = route.http;
+            known.speaks = route.speaks;
         }
     }
 }

@@ -165,6 +165,8 @@ pub(crate) struct Outgoing {
     own: Buffer,
     piece: usize,
     line_end: bool,
+    /// Some data was written from where it is.
+    apart: bool,
 }
 
 /// Data of a body up to here is copied beside its head or its size; more is written from where it is.
@@ -172,7 +174,7 @@ const COPIED: usize = 4 << 10;
 
 impl Outgoing {
     pub(crate) const fn new() -> Outgoing {
-        Outgoing { own: Buffer::new(Size::Small), piece: 0, line_end: false }
+        Outgoing { own: Buffer::new(Size::Small), piece: 0, line_end: false, apart: false }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -197,7 +199,7 @@ impl Outgoing {
             let _ = write!(self.end(), "{length:x}\r\n");
         }
         if length > COPIED {
-            (self.piece, self.line_end) = (length, chunked);
+            (self.piece, self.line_end, self.apart) = (length, chunked, true);
             return;
         }
         let to = self.own.end();
@@ -253,6 +255,16 @@ impl Outgoing {
             end = 0;
         }
         debug_assert_eq!(end, 0);
+    }
+
+    /// Whether all that was ever put in was copied.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.apart
+    }
+
+    /// Bytes of our own that were written, and can be written again.
+    pub(crate) fn written(&self) -> usize {
+        self.own.at
     }
 
     /// Gives its memory back, once all of it was written and nothing is to be written again.

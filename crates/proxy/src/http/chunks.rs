@@ -85,6 +85,11 @@ impl Chunks {
         std::mem::take(&mut self.trailers)
     }
 
+    /// How many bytes of data come next; none, where a frame does.
+    pub(crate) fn data(&self) -> u64 {
+        if let At::Data(left) = self.at { left } else { 0 }
+    }
+
     /// What the first of these bytes are, which begin where the last step ended; there is one at least.
     pub(crate) fn step(&mut self, bytes: &[u8]) -> Piece {
         if let At::Data(left) = &mut self.at {

@@ -40,7 +40,7 @@ const BODY_HELD: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
-    pub(crate) asker: Asker,
+    pub(crate) asker: Arc<Asker>,
     pub(crate) finder: Finder,
     pub(crate) io: Io,
     pub(crate) clock: Clock,
@@ -57,6 +57,8 @@ pub(crate) enum After {
     /// Its end, of which the client must see that it is none.
     Cut(&'static str),
     Tunnel(Box<Tunnel>),
+    /// The client speaks HTTP/2, and has said nothing else.
+    Http2,
 }
 
 /// The other end of what is HTTP no longer.

@@ -9,7 +9,7 @@ use super::{
     answer_head::{AnswerHead, Framing},
     buffer::Outgoing,
     find::Finder,
-    link::Link,
+    link::{Link, Wanted},
     note::Note,
     talk::{Failed, Gone, Talk},
 };
@@ -47,7 +47,7 @@ pub(crate) async fn ask(
     claim: Claim,
     note: &mut Note,
 ) -> Result<Option<(AnswerHead, Link, Claim)>, Gone> {
-    let mut waiting = claim.to.pool.take();
+    let mut waiting = claim.to.pool.take(Wanted::Kept);
     loop {
         let mut link = match waiting.take() {
             Some(link) => link,

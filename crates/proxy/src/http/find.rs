@@ -1,10 +1,6 @@
 //! A container for a request: claimed, and a connection to it.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use turnout_traffic::{
@@ -13,7 +9,10 @@ use turnout_traffic::{
     spot::{Aim, NoRoute},
 };
 
-use super::{link::Link, own::Own};
+use super::{
+    link::{Link, Wanted},
+    own::Own,
+};
 use crate::{
     board::{Board, Claim, Listening, Serving, Waiting},
     pass::{ACCEPT, PATIENCE, PAUSE},
@@ -35,6 +34,9 @@ const NO_PATH: Own = Own::new(404, "nothing is served at this path");
 #[derive(Debug)]
 pub(crate) struct Finder {
     pub(crate) listen: SocketAddr,
+    client: SocketAddr,
+    /// The address that it came to.
+    at: SocketAddr,
     /// Where the request at hand wants to go.
     wish: Wish,
     /// The routes that the last request found.
@@ -69,8 +71,15 @@ pub(crate) enum AtOnce {
 }
 
 impl Finder {
-    pub(crate) fn new(listen: SocketAddr, client: IpAddr) -> Finder {
-        Finder { listen, wish: Wish::of_address(client), way: None, aim: Vec::new(), host: 0 }
+    pub(crate) fn new(listen: SocketAddr, client: SocketAddr, at: SocketAddr) -> Finder {
+        let wish = Wish::of_address(client.ip());
+        Finder { listen, client, at, wish, way: None, aim: Vec::new(), host: 0 }
+    }
+
+    /// For another request of this client.
+    pub(crate) fn another(&self) -> Finder {
+        let Finder { listen, client, at, way, wish: _, aim: _, host: _ } = self;
+        Finder { way: way.clone(), ..Finder::new(*listen, *client, *at) }
     }
 
     /// A request comes that names this: its route. None: the listener has no route any more.
@@ -125,12 +134,22 @@ impl Finder {
         }
     }
 
+    /// What connection a request has to its container.
+    fn kind(&self, claim: &Claim) -> Wanted {
+        let route = &claim.serving().route;
+        match (route.protocol, route.proxy_protocol) {
+            (Protocol::H2c, _) => Wanted::Shared,
+            (_, Some(version)) => Wanted::Told(version, self.client, self.at),
+            (_, None) => Wanted::Kept,
+        }
+    }
+
     fn claim(&mut self, board: &Board, tried: &[SocketAddr]) -> Result<Claimed, Own> {
         let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
         match board.claim_by(&mut self.way, self.listen, Aim { host, path }, &self.wish, tried) {
             // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
             Some(Ok((serving, _))) if serving.standing.held() => Ok(Claimed::Held(serving)),
-            Some(Ok((serving, claim))) if serving.route.protocol == Protocol::Http => {
+            Some(Ok((serving, claim))) if serving.route.protocol.is_http() => {
                 Ok(claim.map_or(Claimed::Nobody, Claimed::At))
             }
             Some(Err(no_route)) => Err(unrouted(no_route)),
@@ -142,7 +161,7 @@ impl Finder {
     /// What can be had without waiting for anything.
     pub(crate) fn at_once(&mut self, board: &Board) -> Result<AtOnce, Own> {
         Ok(match self.claim(board, &[])? {
-            Claimed::At(claim) => match claim.to.pool.take() {
+            Claimed::At(claim) => match claim.to.pool.take(self.kind(&claim)) {
                 Some(link) => AtOnce::Found(claim, link),
                 None => AtOnce::Connect(claim),
             },
@@ -179,11 +198,12 @@ impl Finder {
                 },
             };
             if let Some(claim) = claim {
-                if let Some(link) = claim.to.pool.take() {
+                let kind = self.kind(&claim);
+                if let Some(link) = claim.to.pool.take(kind) {
                     return Ok((claim, link));
                 }
                 let until = deadline.min(Instant::now() + ACCEPT);
-                let outcome = timeout_at(until, Link::to(claim.target())).await;
+                let outcome = timeout_at(until, claim.to.pool.connect(claim.target(), kind)).await;
                 if let Ok(Ok(link)) = outcome {
                     return Ok((claim, link));
                 }

@@ -29,23 +29,36 @@ pub(crate) struct Asker {
     near: bool,
     address: IpAddr,
     scheme: &'static str,
+    /// What the client speaks, where it is no HTTP/1.
+    version: Option<&'static str>,
     /// The listener, for requests that name no host.
     listen: String,
 }
 
 impl Asker {
-    pub(crate) fn new(peer: SocketAddr, listen: SocketAddr, scheme: &'static str) -> Asker {
+    /// `spoken_for`: another one has connected, and says so.
+    pub(crate) fn new(peer: SocketAddr, listen: SocketAddr, scheme: &'static str, spoken_for: bool) -> Asker {
         let ip = peer.ip().to_canonical();
         let element = match ip {
             IpAddr::V4(ip) => format!("for={ip}"),
             IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
         };
-        let near = listen.ip().is_loopback();
-        Asker { ip: ip.to_string(), element, near, address: ip, scheme, listen: listen.to_string() }
+        let near = listen.ip().is_loopback() && !spoken_for;
+        Asker { ip: ip.to_string(), element, near, address: ip, scheme, version: None, listen: listen.to_string() }
     }
 }
 
 impl Asker {
+    /// It speaks HTTP/2.
+    pub(crate) fn over_http2(self) -> Asker {
+        Asker { version: Some("HTTP/2.0"), ..self }
+    }
+
+    /// What it speaks, where that is no HTTP/1.
+    pub(crate) fn version(&self) -> Option<&'static str> {
+        self.version
+    }
+
     pub(crate) fn ip(&self) -> &str {
         &self.ip
     }
@@ -426,7 +439,7 @@ mod tests {
         let head = head::read(text.as_bytes()).unwrap();
         let mut out = Vec::new();
         let listen: SocketAddr = ([if trusted { 127 } else { 0 }, 0, 0, 0], 80).into();
-        let asker = Asker::new((peer, 5).into(), listen, "http");
+        let asker = Asker::new((peer, 5).into(), listen, "http", false);
         request(&mut out, text.as_bytes(), &head, &asker, &Route::new(listen, Protocol::Http, Vec::new()));
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with("\r\n\r\n"), "{text:?}");

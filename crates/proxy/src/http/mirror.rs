@@ -11,7 +11,7 @@ use tokio::{
 use turnout_traffic::Route;
 
 use super::{
-    answer_head::{self, Read},
+    answer_head::{self, AnswerHead, Framing, Read},
     find::Finder,
     forward, wish,
 };
@@ -23,6 +23,8 @@ const COPIES: u64 = 32;
 const TIME: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read: a container that is cut off in an answer would count an error of its own.
 const ANSWER: u64 = 8 << 20;
+/// How an answer in chunks ends, where it has no trailers.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Whether a request is to be copied, by its route.
 pub(crate) fn draws(route: &Route) -> bool {
@@ -49,7 +51,8 @@ struct Copy {
 
 impl Copy {
     fn of(claim: Claim) -> Option<Copy> {
-        claim.answers().copies.begin(COPIES).then_some(Copy { claim, status: None })
+        // Made only where it may be: its end is counted.
+        claim.answers().copies.begin(COPIES).then(|| Copy { claim, status: None })
     }
 
     async fn goes(mut self, mut head: Vec<u8>) {
@@ -66,8 +69,27 @@ impl Copy {
     async fn sent(&mut self, head: &[u8]) -> io::Result<()> {
         let mut stream = socket::connect(self.claim.target()).await?;
         stream.write_all(head).await?;
-        self.status = Some(status(&mut stream).await?);
-        tokio::io::copy(&mut stream.take(ANSWER), &mut tokio::io::sink()).await.map(drop)
+        let mut bytes = Vec::with_capacity(8 << 10);
+        let AnswerHead { status, framing, .. } = answer(&mut stream, &mut bytes).await?;
+        self.status = Some(status);
+        // Some do not end a connection though they are asked to.
+        let mut left = match framing {
+            _ if head.starts_with(b"HEAD ") || matches!(status, 204 | 304) => 0,
+            Framing::Sized(length) => length.min(ANSWER),
+            Framing::Chunked | Framing::Close => ANSWER,
+        };
+        let mut came = bytes.len();
+        loop {
+            left = left.saturating_sub(u64::try_from(came).unwrap_or(u64::MAX));
+            if left == 0 || framing == Framing::Chunked && bytes.ends_with(LAST_CHUNK) {
+                return Ok(());
+            }
+            bytes.drain(..bytes.len().saturating_sub(LAST_CHUNK.len()));
+            came = stream.read_buf(&mut bytes).await?;
+            if came == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -77,13 +99,16 @@ impl Drop for Copy {
     }
 }
 
-/// The status of the answer that comes.
-async fn status(stream: &mut TcpStream) -> io::Result<u16> {
+/// The head of the answer that comes; what came behind it is left.
+async fn answer(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<AnswerHead> {
     let none = |reason: &'static str| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let (mut bytes, mut seen) = (Vec::new(), 0);
+    let mut seen = 0;
     loop {
-        match answer_head::read(&bytes, seen) {
-            Read::Head(head) if head.status >= 200 => return Ok(head.status),
+        match answer_head::read(bytes, seen) {
+            Read::Head(head) if head.status >= 200 => {
+                bytes.drain(..head.length);
+                return Ok(head);
+            }
             Read::Head(head) => {
                 bytes.drain(..head.length);
                 seen = 0;
@@ -91,7 +116,7 @@ async fn status(stream: &mut TcpStream) -> io::Result<u16> {
             Read::Wrong(reason) => return Err(none(reason)),
             Read::More(further) => {
                 seen = further;
-                if stream.read_buf(&mut bytes).await? == 0 {
+                if stream.read_buf(bytes).await? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }

@@ -1,10 +1,11 @@
-//! HTTP/1.1: each request finds a container of its own, whatever connection it came on.
+//! HTTP: each request finds a container of its own, whatever connection it came on.
 //!
 //! Pure: `head` (of a request), `guard` (what of a client's bytes is a request), `chunks` (frames of a body), `answer_head`,
 //! `forward` (what is changed on the way), `own` (answers of our own).
 //! With sockets: `stream` (with TLS or without), `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
 //! request), `wish` (of which colour), `mirror` (copies of requests), `fallback` (what another colour has), `talk` (one request and its answer, byte by byte), `note` (what the
-//! access log is told), `exchange` (one request), and here: a client's connection from
+//! access log is told), `exchange` (one request). Clients that speak HTTP/2: `h2_text`, `h2_body` and `h2_client` (a stream as a
+//! connection of HTTP/1.1), `h2_calm`, `h2_serve` (all streams of a connection); containers that do: `h2_container`, `h2_links`. And here: a client's connection from
 //! its beginning to its end.
 
 mod answer_head;
@@ -16,6 +17,13 @@ mod fallback;
 mod find;
 mod forward;
 mod guard;
+mod h2_body;
+mod h2_calm;
+mod h2_client;
+mod h2_container;
+mod h2_links;
+mod h2_serve;
+mod h2_text;
 mod head;
 mod link;
 mod mirror;
@@ -50,13 +58,16 @@ use self::{
     find::Finder,
     forward::Asker,
     guard::{Guard, HEAD_BYTES, Step},
+    h2_serve::Caller,
     head::Head,
+    link::Way,
     own::Own,
     refusal::Refusal,
     stream::Stream,
     talk::Io,
 };
 use crate::{
+    arrives,
     house::House,
     pass,
     socket::{break_off, watch_over},
@@ -70,11 +81,26 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 << 10;
 
 /// Serves a client's connection to its end.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAddr, house: Arc<House>) {
+pub(crate) async fn serve(mut stream: TcpStream, sender: SocketAddr, listen: SocketAddr, house: Arc<House>) {
     watch_over(&stream);
     let mut cut = house.cut.clone();
     let Some(listening) = house.board.listening(listen) else { return break_off(&stream) };
     listening.door.taken.fetch_add(1, Relaxed);
+    let mut peer = sender;
+    if !listening.proxied_by.is_empty() {
+        let whose = tokio::select! {
+            whose = timeout(house.times.head_timeout, arrives::whose(&mut stream, sender, &listening.proxied_by)) => whose,
+            _ = cut.wait_for(|cut| *cut) => return,
+        };
+        match whose.unwrap_or(Err("it says nothing for too long")) {
+            Ok(whose) => peer = whose,
+            Err(reason) => {
+                tracing::debug!(%listen, %sender, "a connection is not taken: {reason}");
+                return break_off(&stream);
+            }
+        }
+    }
+    let at = stream.local_addr().unwrap_or(listen);
     let (stream, scheme) = if let Some(shown) = listening.shown.as_ref().map(Arc::clone) {
         drop(listening);
         let handshake = async {
@@ -97,10 +123,18 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
         drop(listening);
         (Stream::Plain(stream), "http")
     };
+    let finder = Finder::new(listen, peer, at);
+    let asker = || Asker::new(peer, listen, scheme, sender != peer);
+    if let Stream::Tls(tls) = &stream
+        && tls.ssl().selected_alpn_protocol() == Some(b"h2")
+    {
+        let caller = Caller { peer, listen, asker: Arc::new(asker().over_http2()), finder, house };
+        return h2_serve::serve(stream, Buffer::new(Size::Small), caller).await;
+    }
     let mut client = Client {
         peer,
-        asker: Asker::new(peer, listen, scheme),
-        finder: Finder::new(listen, peer.ip()),
+        asker: Arc::new(asker()),
+        finder,
         io: Io { socket: stream, guard: Guard::new(), inbox: Buffer::new(Size::Small), out: Outgoing::new(), wrote: 0 },
         clock: Clock::new(),
         house,
@@ -109,18 +143,22 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
         after = requests(&mut client) => after,
         _ = cut.wait_for(|cut| *cut) => After::Cut("the proxy ends"),
     };
-    let Client { io, .. } = client;
+    let Client { io, finder, house, .. } = client;
     let Io { mut socket, inbox, .. } = io;
     match after {
         After::Next | After::Last => linger(&mut socket).await,
         After::Cut(reason) => {
             tracing::debug!(%listen, %peer, "a connection ended early: {reason}");
             // Half an answer must not look like a whole one.
-            break_off(socket.socket());
+            socket.break_off();
+        }
+        After::Http2 => {
+            let asker = Arc::new(asker().over_http2());
+            h2_serve::serve(socket, inbox, Caller { peer, listen, asker, finder, house }).await;
         }
         After::Tunnel(tunnel) => tokio::select! {
             () = through(&mut socket, inbox, *tunnel) => {}
-            _ = cut.wait_for(|cut| *cut) => break_off(socket.socket()),
+            _ = cut.wait_for(|cut| *cut) => socket.break_off(),
         },
     }
 }
@@ -131,8 +169,14 @@ async fn requests(client: &mut Client) -> After {
     let mut ends = Box::pin(async move {
         let _ = ending.wait_for(|ending| *ending).await;
     });
+    let mut first = true;
     loop {
-        let after = match next(client, ends.as_mut()).await {
+        let said = next(client, ends.as_mut()).await;
+        let after = match said {
+            // Of TLS, ALPN is asked for it.
+            Said::Refused(_) if first && client.io.is_plain() && h2_serve::begins(client.io.inbox.rest()) => {
+                After::Http2
+            }
             Said::Request(head) => client.exchange(head).await,
             Said::Refused(refusal) => client.refuse(Own::refused(refusal)).await,
             Said::Nothing => After::Last,
@@ -141,6 +185,7 @@ async fn requests(client: &mut Client) -> After {
         if !matches!(after, After::Next) {
             return after;
         }
+        first = false;
     }
 }
 
@@ -217,7 +262,8 @@ async fn linger(stream: &mut Stream) {
 /// Another protocol than HTTP from here on: bytes both ways.
 async fn through(client: &mut Stream, early: Buffer, tunnel: Tunnel) {
     let Tunnel { mut link, claim } = tunnel;
-    let container = &mut link.stream;
+    // Of HTTP/2 nothing else becomes.
+    let Way::Own(container) = &mut link.stream else { return client.break_off() };
     let both = async {
         container.write_all(early.rest()).await?;
         drop(early);
@@ -226,6 +272,8 @@ async fn through(client: &mut Stream, early: Buffer, tunnel: Tunnel) {
         match &mut *client {
             Stream::Plain(client) => pass::both_ways(client, container, &claim).await,
             Stream::Tls(client) => pass::both_ways_through(&mut **client, container, &claim).await,
+            // Its requests have no `Upgrade`: h2 takes none.
+            Stream::Http2(client) => pass::both_ways_through(&mut **client, container, &claim).await,
         }
     };
     let outcome = tokio::select! {
@@ -234,7 +282,7 @@ async fn through(client: &mut Stream, early: Buffer, tunnel: Tunnel) {
     };
     if let Err(error) = outcome {
         tracing::debug!(target = %claim.target(), %error, "a tunnel is cut");
-        break_off(client.socket());
+        client.break_off();
         break_off(container);
     }
 }

@@ -107,7 +107,7 @@ impl Note {
             method: method.into(),
             host: host.into(),
             target: target.into(),
-            version: if modern { "HTTP/1.1" } else { "HTTP/1.0" },
+            version: asker.version().unwrap_or(if modern { "HTTP/1.1" } else { "HTTP/1.0" }),
             status,
             sent: wrote.saturating_sub(head),
             received,

@@ -1,4 +1,4 @@
-//! A client's connection as bytes, whether they come through TLS or not.
+//! A client's connection as bytes, whether they come through TLS or not, or are a stream of HTTP/2.
 
 use std::{
     io,
@@ -12,19 +12,25 @@ use tokio::{
 };
 use tokio_openssl::SslStream;
 
+use super::h2_client::ClientStream;
+use crate::socket;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<SslStream<TcpStream>>),
+    /// One of the streams of such a connection.
+    Http2(Box<ClientStream>),
 }
 
 impl Stream {
-    /// The socket itself.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    /// The other end learns that this is no regular end, when it is dropped.
+    pub(crate) fn break_off(&mut self) {
         match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref(),
+            Stream::Plain(stream) => socket::break_off(stream),
+            Stream::Tls(stream) => socket::break_off(stream.get_ref()),
+            Stream::Http2(stream) => stream.break_off(),
         }
     }
 }
@@ -34,6 +40,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, to),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, to),
+            Stream::Http2(stream) => Pin::new(&mut **stream).poll_read(cx, to),
         }
     }
 }
@@ -43,6 +50,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Stream::Http2(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }
 
@@ -55,6 +63,7 @@ impl AsyncWrite for Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             // Writes the first one that has something in it.
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+            Stream::Http2(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -62,6 +71,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Stream::Http2(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
@@ -69,6 +79,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Stream::Http2(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

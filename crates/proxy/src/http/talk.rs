@@ -16,6 +16,7 @@ use super::{
     clock::Clock,
     forward,
     guard::{Guard, HEAD_BYTES, Step},
+    h2_container,
     link::Link,
     refusal::Refusal,
     stream::Stream,
@@ -28,6 +29,9 @@ const ASK_TIME: Duration = Duration::from_secs(1);
 const AHEAD: usize = 8 << 10;
 /// Bytes of interim answers that wait for a client to take them.
 const INTERIM: usize = 64 << 10;
+
+/// Bytes of a request that are kept until it is answered: a container may say that it has not taken it.
+const KEPT: usize = 16 << 10;
 
 /// A client's connection: what it says, and what is said to it.
 #[derive(Debug)]
@@ -50,6 +54,11 @@ fn add(count: &mut u64, length: usize) {
 pub(crate) struct Gone;
 
 impl Io {
+    /// Whether it is a connection without TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.socket, Stream::Plain(_))
+    }
+
     /// Reads ahead, and is ready when the client has left. One that says more than is read ahead is not seen leaving.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         while self.inbox.has_room(AHEAD) {
@@ -135,6 +144,8 @@ pub(crate) struct Talk<'t> {
     sent: bool,
     /// Bytes that containers got of it.
     pub(crate) said: u64,
+    /// All of it that was written is there still.
+    keeps_all: bool,
     /// Some byte of an answer came.
     heard: bool,
     /// When something of the request was written last.
@@ -143,6 +154,8 @@ pub(crate) struct Talk<'t> {
     answered: Instant,
     /// The client is waited for: it is to send more of its body.
     waits_for_client: bool,
+    /// Both ends speak HTTP/2: a body may be a stream of messages, and silence in it is no fault.
+    streams: bool,
 }
 
 impl<'t> Talk<'t> {
@@ -171,10 +184,12 @@ impl<'t> Talk<'t> {
             stopped: false,
             sent: false,
             said: 0,
+            keeps_all: true,
             heard: false,
             moved: now,
             answered: now,
             waits_for_client: false,
+            streams: false,
         }
     }
 
@@ -203,6 +218,7 @@ impl<'t> Talk<'t> {
     pub(crate) async fn ask(&mut self, link: &mut Link) -> Result<AnswerHead, Failed> {
         self.up.rewind();
         (self.stopped, self.sent, self.heard) = (false, false, false);
+        self.streams = link.is_shared() && matches!(self.io.socket, Stream::Http2(_));
         self.moved = Instant::now();
         if let Sending::Gated(until) = &mut self.sending {
             *until = self.moved + ASK_TIME;
@@ -261,7 +277,7 @@ impl<'t> Talk<'t> {
                 ready!(self.clock.poll_until(cx, self.answered.max(self.moved) + self.times.take_timeout));
                 return Poll::Ready(Err(Failed::Gone));
             }
-            if self.waits_for_client {
+            if self.waits_for_client && !self.streams {
                 ready!(self.clock.poll_until(cx, self.moved + self.times.body_timeout));
                 return Poll::Ready(Err(Failed::Refused(Refusal::new(408, "the body stopped coming"))));
             }
@@ -311,10 +327,17 @@ impl<'t> Talk<'t> {
                     add(&mut self.said, length);
                     self.sent = true;
                     self.moved = Instant::now();
-                    if self.sending != Sending::Whole {
-                        // What has a body is never sent again once it was sent.
+                    if self.sending != Sending::Whole
+                        && !(link.is_shared() && self.up.is_whole() && self.up.written() < KEPT)
+                    {
+                        // What has a large body is never sent again once it was sent.
+                        self.keeps_all = false;
                         self.up.forget();
                     }
+                }
+                Err(error) if h2_container::is_the_clients(&error) => {
+                    let reason = "the request has a host, a path or a header that HTTP/2 has not";
+                    return Poll::Ready(Err(Failed::Refused(Refusal::new(400, reason))));
                 }
                 // It may have answered all the same.
                 Err(_) => self.stopped = true,
@@ -381,6 +404,9 @@ impl<'t> Talk<'t> {
                 }
             }
             match ready!(link.inbox.poll_fill(cx, &mut link.stream, answer_head::HEAD_BYTES)) {
+                Err(error) if self.keeps_all && self.up.is_whole() && h2_container::was_not_taken(&error) => {
+                    return Poll::Ready(Err(Failed::Unsent));
+                }
                 Ok(0) | Err(_) if !self.heard => return Poll::Ready(Err(Failed::Silent)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(Failed::Broken("it broke off in its head"))),
                 Ok(_) => self.heard = true,
@@ -427,7 +453,7 @@ impl<'t> Talk<'t> {
                 ready!(self.clock.poll_until(cx, last + idle));
                 return Poll::Ready(Err(Cut::Container("the container stopped in the middle of its answer")));
             }
-            if self.waits_for_client {
+            if self.waits_for_client && !self.streams {
                 ready!(self.clock.poll_until(cx, last + self.times.body_timeout));
                 return Poll::Ready(Err(Cut::Client("the body stopped coming")));
             }

@@ -2,7 +2,10 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use turnout_traffic::choose::{Asks, Wish};
+use turnout_traffic::{
+    Sticky,
+    choose::{Asks, Wish},
+};
 
 use super::{answer_head::AnswerHead, find::Finder, forward::Asker, head, head::Head};
 use crate::board::{Claim, Serving};
@@ -18,7 +21,8 @@ pub(crate) fn of(serving: &Serving, bytes: &[u8], head: &Head, asker: &Asker) ->
     let route = &serving.route;
     let headers = head.lines.iter().map(|line| (line.name.of(bytes), line.value.of(bytes)));
     let (client, trusted) = (asker.address(), asker.is_trusted(route));
-    route.wish(&Asks { client, trusted, headers, stay_cookie: &serving.stay_cookie }, draw)
+    let stay_cookie = if route.beyond.sticky == Sticky::Cookie { serving.stay_cookie() } else { "" };
+    route.wish(&Asks { client, trusted, headers, stay_cookie }, draw)
 }
 
 /// What `Set-Cookie` is to say beside an answer whose head these bytes are. None: the client needs no cookie, or a cache might
@@ -29,7 +33,7 @@ pub(crate) fn cookie(finder: &Finder, claim: &Claim, answer: &AnswerHead, bytes:
         return None;
     }
     // Not `Secure`: it is no secret, and one host may be reached with TLS and without.
-    Some(format!("{}={value}; Path=/; HttpOnly; SameSite=Lax", claim.serving().stay_cookie).into_bytes())
+    Some(format!("{}={value}; Path=/; HttpOnly; SameSite=Lax", claim.serving().stay_cookie()).into_bytes())
 }
 
 /// Whether a cache between may keep an answer for everybody (RFC 9111, 3).

@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use turnout_traffic::{RouteFile, Table, bounds};
 
-use crate::support::{PATIENCE, Place, asked, program};
+use crate::support::{PATIENCE, Place, asked, program, until};
 
 #[test]
 fn what_is_no_request_is_answered_and_harms_nobody() {
@@ -67,6 +67,23 @@ fn the_socket_has_its_mode_and_one_that_was_left_behind_is_replaced() {
     assert!(place.socket().exists(), "a killed one leaves it");
     let _proxy = place.start(&["--socket-mode", "0600"]);
     assert_eq!(mode(&place), 0o600);
+}
+
+#[test]
+fn a_socket_whose_file_is_removed_is_there_again_and_anothers_is_not_touched() {
+    let place = Place::new();
+    let mut proxy = place.start(&["--socket-mode", "0600"]);
+    std::fs::remove_file(place.socket()).unwrap();
+    until("the socket to be there again", || UnixStream::connect(place.socket()).is_ok());
+    assert_eq!(std::fs::metadata(place.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(proxy.status()["answer"], "status");
+    proxy.says("was removed by somebody, and is there again");
+
+    std::fs::remove_file(place.socket()).unwrap();
+    std::fs::write(place.socket(), "of somebody else").unwrap();
+    proxy.says("is another file by now");
+    assert_eq!(std::fs::read_to_string(place.socket()).unwrap(), "of somebody else");
+    assert!(proxy.runs());
 }
 
 fn check(file: &Path) -> (Option<i32>, String) {

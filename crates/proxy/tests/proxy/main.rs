@@ -1,15 +1,22 @@
 //! The real program, real clients, real containers' ends: all on addresses of the loopback network that are this process's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
+mod acme;
+mod arriving;
 mod asking;
 mod claims;
+mod conforming;
 mod ending;
 mod figures;
+mod floods;
 mod forwarding;
+mod frames;
+mod grpc;
 mod handing_over;
 mod holding;
 mod hosts;
 mod http;
+mod http2;
 mod passing;
 mod patience;
 mod progressive;
@@ -20,4 +27,5 @@ mod steering;
 mod support;
 mod switching;
 mod tls;
+mod two;
 mod web;

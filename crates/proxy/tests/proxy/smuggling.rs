@@ -66,7 +66,6 @@ const ATTEMPTS: &[(&str, &str, u16)] = &[
     ("a space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("no version", "GET /\r\nHost: a\r\n\r\n", 400),
     ("another version", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
-    ("the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ("a TLS hello", "\x16\x03\x01\x02\r\n\r\n", 400),
     ("another expectation", "POST / HTTP/1.1\r\nHost: a\r\nExpect: more\r\nContent-Length: 1\r\n\r\na", 417),
 ];

@@ -202,9 +202,13 @@ fn what_is_refused_changes_nothing() {
         (
             apply("shop", 6, &later),
             "mistaken",
-            "routes[0].analysis: this key comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
+            "routes[0].analysis: this key comes with the switch: this turnout-proxy carries TCP, TLS and HTTP only",
         ),
-        (apply("shop", 6, &later), "mistaken", "routes[0].protocol: `grpc` comes with the switch"),
+        (
+            apply("shop", 6, &later),
+            "mistaken",
+            "routes[0].protocol: `grpc` is not known; known here: tcp, http, h2c, tls",
+        ),
         (apply("blog", 1, &blue_at(listen, 1)), "mistaken", "a route of "),
         (apply("blog", 1, &blue_at(taken.address, 1)), "cannot_listen", "Address already in use"),
         (json!({"version": 1, "request": "counters", "repository": "shed"}), "mistaken", "shed is not known here"),

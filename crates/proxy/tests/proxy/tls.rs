@@ -30,10 +30,10 @@ use crate::{
 };
 
 /// An authority, and files of certificates that it signed.
-struct Authority {
+pub(crate) struct Authority {
     directory: TempDir,
     key: PKey<Private>,
-    own: X509,
+    pub(crate) own: X509,
 }
 
 fn new_key() -> PKey<Private> {
@@ -70,7 +70,7 @@ fn certificate(names: &[&str], key: &PKey<Private>, by: Option<(&X509, &PKey<Pri
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let key = new_key();
         let own = certificate(&[], &key, None);
         Authority { directory: tempfile::tempdir().unwrap(), key, own }
@@ -81,7 +81,7 @@ impl Authority {
     }
 
     /// Two files, each put in its place whole; as a route names them.
-    fn signs(&self, file: &str, names: &[&str]) -> Value {
+    pub(crate) fn signs(&self, file: &str, names: &[&str]) -> Value {
         let key = new_key();
         let own = certificate(names, &key, Some((&self.own, &self.key)));
         let put = |path: &Path, bytes: Vec<u8>| {
@@ -94,12 +94,12 @@ impl Authority {
         json!({"certificate": certificate, "key": private})
     }
 
-    /// A client that trusts it and asks for a name.
-    fn client(&self, listen: SocketAddr, name: &str, most: Option<SslVersion>) -> Result<Talks, String> {
+    /// A client that trusts it, asks for a name, and speaks HTTP/1.1.
+    pub(crate) fn client(&self, listen: SocketAddr, name: &str, most: Option<SslVersion>) -> Result<Talks, String> {
         let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
         connector.cert_store_mut().add_cert(self.own.clone()).unwrap();
         connector.set_max_proto_version(most).unwrap();
-        connector.set_alpn_protos(b"\x02h2\x08http/1.1").unwrap();
+        connector.set_alpn_protos(b"\x08http/1.1").unwrap();
         let stream = TcpStream::connect(listen).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let stream = connector.build().connect(name, stream).map_err(|error| error.to_string())?;
@@ -107,10 +107,10 @@ impl Authority {
     }
 }
 
-struct Talks(BufReader<SslStream<TcpStream>>);
+pub(crate) struct Talks(pub(crate) BufReader<SslStream<TcpStream>>);
 
 impl Talks {
-    fn says(&mut self, text: &str) {
+    pub(crate) fn says(&mut self, text: &str) {
         self.0.get_mut().write_all(text.as_bytes()).unwrap();
     }
 
@@ -125,7 +125,7 @@ impl Talks {
     }
 }
 
-fn route(listen: SocketAddr, target: SocketAddr, hosts: &[&str], tls: &Value) -> Value {
+pub(crate) fn route(listen: SocketAddr, target: SocketAddr, hosts: &[&str], tls: &Value) -> Value {
     let mut route = http(listen, "red", 1, target);
     route["tls"] = tls.clone();
     if !hosts.is_empty() {
@@ -134,7 +134,7 @@ fn route(listen: SocketAddr, target: SocketAddr, hosts: &[&str], tls: &Value) ->
     route
 }
 
-fn started() -> (Place, Proxy, SocketAddr) {
+pub(crate) fn started() -> (Place, Proxy, SocketAddr) {
     let place = Place::new();
     let proxy = place.start(&[]);
     (place, proxy, free_address())

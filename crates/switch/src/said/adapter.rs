@@ -202,10 +202,7 @@ impl Adapter {
             let (service, port) = apart.unwrap_or((key, 0));
             Some((service.to_owned(), port))
         });
-        match reading.mistakes.0.is_empty() {
-            true => Ok(read),
-            false => Err(reading.mistakes),
-        }
+        reading.mistakes.unless_any(read)
     }
 }
 

@@ -38,7 +38,8 @@ pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "steps"]
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
 const BESIDE: &str = "on_mounted_change";
-const ROUTE_KEYS: &[&str] = &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls"];
+const ROUTE_KEYS: &[&str] =
+    &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls", "proxied_by", "proxy_protocol"];
 
 /// The extension of the Compose file.
 const EXTENSION: &str = "x-turnout";
@@ -286,8 +287,22 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     let strip_path = fields.get("strip_path").and_then(|(at, value)| reading.flag(&at, value)).unwrap_or_default();
     let protocol = fields.get("protocol").and_then(|(at, value)| protocol(reading, &at, value));
     let tls = fields.get("tls").and_then(|(at, value)| tls(reading, &at, value));
+    let proxied_by = fields.get("proxied_by").and_then(|(at, value)| reading.texts(&at, value)).unwrap_or_default();
+    let versions = [("v1", 1), ("v2", 2)];
+    let proxy_protocol = fields.get("proxy_protocol").and_then(|(at, value)| reading.word(&at, value, &versions));
     let (service, port) = to?;
-    Some(RouteSaid { listen: listen?, hosts, path: prefix, strip_path, service, port, protocol, tls })
+    Some(RouteSaid {
+        listen: listen?,
+        hosts,
+        path: prefix,
+        strip_path,
+        service,
+        port,
+        protocol,
+        tls,
+        proxied_by,
+        proxy_protocol,
+    })
 }
 
 /// `80`, `"80"`, `"127.0.0.1:80"`, `"[::]:80"`.
@@ -341,7 +356,7 @@ fn only_port(project: &Project, name: &str) -> Option<u16> {
 
 fn tls(reading: &mut Reading, path: &str, value: &Value) -> Option<Tls> {
     if value.is_string() {
-        return reading.word(path, value, &[("auto", ())]).map(|()| Tls::Auto);
+        return reading.word(path, value, &[("acme", ()), ("auto", ())]).map(|()| Tls::Auto);
     }
     let fields = reading.fields(path, value, &["certificate", "key"], &[])?;
     let mut file = |key: &str| match fields.get(key) {

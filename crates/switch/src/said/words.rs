@@ -151,7 +151,7 @@ pub struct Health {
 /// A listener with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
-    /// Certificates are obtained (ACME).
+    /// Certificates are obtained (ACME): `acme`, or `auto`.
     Auto,
     /// They lie in files.
     Files {
@@ -190,6 +190,10 @@ pub struct RouteSaid {
     pub protocol: Option<Protocol>,
     /// TLS at the listener.
     pub tls: Option<Tls>,
+    /// Networks whose hosts say first for whom they speak (PROXY protocol); nobody else may connect.
+    pub proxied_by: Vec<String>,
+    /// The version of the PROXY protocol by which the containers are told who their client is.
+    pub proxy_protocol: Option<u8>,
 }
 
 /// What is said about one service.

@@ -1,5 +1,7 @@
 //! The projects that a stack becomes.
 
+use std::collections::BTreeMap;
+
 use turnout_compose::{
     load::{LoadRequest, load},
     model::Project,
@@ -37,6 +39,7 @@ fn dress() -> Dress {
         staying: "shop-stays".into(),
         loopback: [(("web".into(), 8000), 20_000), (("web".into(), 8001), 20_010)].into(),
         volumes: [("data".into(), "redshop_data".into())].into(),
+        snapshots: BTreeMap::new(),
     }
 }
 

@@ -81,7 +81,7 @@ fn said_routes_take_the_place_of_the_published_port() {
     let text = "services: {web: {build: ., ports: ['80:8000', '82:8002']}}";
     let switch = json!({"routes": [
         {"listen": "[::1]:81", "to": "web:8000", "hosts": ["a.example.org"], "path": "/x", "strip_path": true},
-        {"listen": 443, "to": "web:9000", "tls": "auto", "protocol": "grpc"},
+        {"listen": 443, "to": "web:9000", "tls": "auto", "protocol": "grpc", "proxied_by": ["10.0.0.0/8"], "proxy_protocol": "v2"},
     ]});
     let derived = derived_as(text, &no_facts(), &switch);
     assert_eq!(
@@ -93,6 +93,8 @@ fn said_routes_take_the_place_of_the_published_port() {
         ]
     );
     assert!(derived.routes[0].strip_path && derived.routes[0].listen.is_loopback());
+    let second = &derived.routes[1];
+    assert_eq!((second.proxied_by.as_slice(), second.proxy_protocol), (&["10.0.0.0/8".to_owned()][..], Some(2)));
 }
 
 #[test]

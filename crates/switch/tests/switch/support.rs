@@ -42,7 +42,10 @@ pub fn images(images: &[(&str, &[&str], &[u16])]) -> Facts {
 /// Tracked files: path and text.
 pub fn tracked(files: &[(&str, &str)]) -> Facts {
     let facts = files.iter().map(|(path, text)| {
-        ((*path).to_owned(), FileFacts { tracked: true, kind: FileKind::Ordinary, text: (*text).to_owned() })
+        (
+            (*path).to_owned(),
+            FileFacts { tracked: true, kind: FileKind::Ordinary, text: (*text).to_owned(), inside: None },
+        )
     });
     Facts { files: facts.collect(), ..Facts::default() }
 }
