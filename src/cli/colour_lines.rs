@@ -14,7 +14,8 @@ use crate::{
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served, certificates } = status;
+    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served, certificates } =
+        status;
     let gets = match maintained {
         true => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
         false => "gets the requests".to_owned(),

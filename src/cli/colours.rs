@@ -182,6 +182,8 @@ mod tests {
                 previous: none.clone(),
                 failed: none,
                 bakes_until,
+                next_waits: false,
+                maintained: false,
                 not_served: None,
                 certificates: Vec::new(),
             }
