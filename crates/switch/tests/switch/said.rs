@@ -70,7 +70,7 @@ fn every_mistake_has_its_path() {
     assert_eq!(
         found,
         "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, \
-         drain, keep, fallback, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
+         promote, promote_deadline, drain, keep, fallback, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
          job, shared, single is wanted"
     );
 }
