@@ -1,5 +1,5 @@
-//! `POST /v1/repositories/{name}/rollback`, `promote`, `pause`, `resume`, `abort`, and `GET …/preview`, `…/bake`: what is asked of the colours of a repository
-//! that is deployed blue/green.
+//! `POST /v1/repositories/{name}/rollback`, `promote`, `pause`, `resume`, `maintain`, `abort`, and `GET …/preview`, `…/bake`:
+//! what is asked of the colours of a repository that is deployed blue/green.
 
 use axum::{
     Extension, Json,

@@ -101,7 +101,7 @@ impl Deployer {
                             tell(&mut told, name, &Failure::new(why));
                         }
                     }
-                    Ok(Seen { routed, otherwise: None }) => {
+                    Ok(Seen { routed, otherwise: None, .. }) => {
                         told.remove(name);
                         doubts.remove(name);
                         let age = routed.map(|routed| (routed.generation, routed.revision));
