@@ -60,7 +60,7 @@ pub(super) enum Came {
     /// Everything runs.
     Done(Done),
     /// There is nothing to be done until a fact comes from outside.
-    Waits(woken::Wait),
+    Waits(Box<woken::Wait>),
 }
 
 /// What the actions of a deployment found out, for those after them. It is in no state: after a crash it is found out anew.
@@ -144,7 +144,7 @@ impl<'a> Drive<'a> {
                     self.leave(action).await;
                     continue;
                 }
-                Action::Wait => return Ok(Came::Waits(self.wait())),
+                Action::Wait => return Ok(Came::Waits(Box::new(self.wait()))),
                 Action::Record(ending) => return self.end(ending).map(Came::Done),
                 // What comes after the end is the store's and the lane's.
                 Action::Again | Action::Watch | Action::Bake | Action::Mend | Action::Attend => continue,
