@@ -49,7 +49,11 @@ fn files_of_the_colour_before_are_found_until_it_is_stopped_and_what_is_kept_goe
     assert!(all_of(&daemon.turnout(&["promote", &name])).contains("kept to go back to"));
     daemon.kill();
     assert_eq!(found("/assets/one").0, 404);
-    assert_eq!((networks(&red), containers(&red), shop.running(&red, "web")), (1, 2, 0), "it is there, and stands still");
+    assert_eq!(
+        (networks(&red), containers(&red), shop.running(&red, "web")),
+        (1, 2, 0),
+        "it is there, and stands still"
+    );
     let (live, volumes, images) = (shop.site.container(&blue, "web"), volumes(&name), images(&red));
     assert!(volumes > 0 && images > 0, "{volumes} volumes, {images} images");
     daemon.restart();

@@ -116,12 +116,10 @@ fn one_connection(address: SocketAddr, path: &str, stop: &AtomicBool, came: &Mut
     Ok(())
 }
 
-fn ask(
-    path: &str,
-    stream: &mut TcpStream,
-    reader: &mut BufReader<TcpStream>,
-) -> Result<(u16, String, bool), String> {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n").as_bytes()).map_err(|error| format!("send: {error}"))?;
+fn ask(path: &str, stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String, bool), String> {
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n").as_bytes())
+        .map_err(|error| format!("send: {error}"))?;
     let mut line = String::new();
     let mut next = |line: &mut String| {
         line.clear();

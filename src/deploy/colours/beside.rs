@@ -99,7 +99,10 @@ pub fn waits(repository: &mut Repository, next: &Second<'_>) {
     let meant = |route: &MadeRoute| to.as_ref().is_none_or(|to| (&to.0, to.1) == (&route.service, route.port));
     let shown = next.routes(|route| runs.contains(route) && meant(route));
     if let Some(secret) = secret.as_ref().filter(|_| *cookie) {
-        for route in repository.routes.iter_mut().filter(|route| joins(route, &shown)) {
+        for route in &mut repository.routes {
+            if !joins(route, &shown) {
+                continue;
+            }
             let sha256 = Digest::of(secret.as_bytes());
             route.beyond.preview = Some(Preview { colour: next.name.to_owned(), sha256 });
         }

@@ -55,7 +55,7 @@ impl Deployer {
                 Err(StoreError::Closed) => return,
                 Err(_) => wait = AGAIN,
                 Ok(all) => {
-                    for (one, until) in due(&all) {
+                    for (_, until) in due(&all) {
                         let left = u64::try_from(until.saturating_sub(now_ms())).unwrap_or(0);
                         wait = wait.min(Duration::from_millis(left).max(LOOK));
                     }
@@ -63,7 +63,9 @@ impl Deployer {
                     let over = due(&all).into_iter().filter(|(_, until)| *until <= now).map(|(one, _)| one);
                     let key = |one: &ColourRecord| (one.repo.clone(), one.colour.clone(), one.generation);
                     let removed = all.iter().filter(|one| one.standing == ColourStanding::Removed);
-                    for one in over.chain(removed.filter(|one| !gone.contains(&key(one)))) {
+                    let left: Vec<&ColourRecord> =
+                        over.chain(removed.filter(|one| !gone.contains(&key(one)))).collect();
+                    for one in left {
                         match self.remove_kept(one).await {
                             Ok(true) => drop(gone.insert(key(one))),
                             Ok(false) => wait = AGAIN,

@@ -13,6 +13,7 @@ use super::{
     way::Way,
 };
 use crate::{
+    report::Reporter as _,
     rollout::{Generation, Rollout},
     store::{ColourRecord, ColourStanding, StoreError},
 };

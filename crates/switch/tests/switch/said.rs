@@ -58,13 +58,22 @@ fn every_mistake_has_its_path() {
             json!({"promote": "after 0s"}),
             "switch.promote: is `after 0s`; one of auto, manual, or `after` and a duration such as `after 10m` is wanted",
         ),
-        (json!({"preview": {"to": "web:8000"}}), "switch.preview: says nothing of how it is reached: `host`, `listen` or `cookie: true` is wanted"),
+        (
+            json!({"preview": {"to": "web:8000"}}),
+            "switch.preview: says nothing of how it is reached: `host`, `listen` or `cookie: true` is wanted",
+        ),
         (
             json!({"preview": "*.example.org"}),
             "switch.preview: is `*.example.org`; `cookie`, or one host name such as next.shop.example.org, without a port, is wanted",
         ),
-        (json!({"preview": {"cookie": true, "to": "gone:1"}}), "switch.preview.to: no service has this name; there are db, web"),
-        (json!({"mirror": 10}), "switch.mirror: is the number 10; a share from 1% to 100%, such as `mirror: 10%`, is wanted"),
+        (
+            json!({"preview": {"cookie": true, "to": "gone:1"}}),
+            "switch.preview.to: no service has this name; there are db, web",
+        ),
+        (
+            json!({"mirror": 10}),
+            "switch.mirror: is the number 10; a share from 1% to 100%, such as `mirror: 10%`, is wanted",
+        ),
         (json!({"mirror": "0%"}), "switch.mirror: is `0%`; a share from 1% to 100%, such as `mirror: 10%`, is wanted"),
         (json!({"pins": [{"value": "1"}]}), "switch.pins[0]: needs either `header` or `cookie`"),
         (json!({"pins": [{"header": "X-Next"}]}), "switch.pins[0].value: is missing"),
@@ -162,13 +171,29 @@ fn what_cannot_be_reached_so_is_refused_by_name() {
             json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "fallback": ["/a"], "preview": "cookie"}),
             vec!["fallback is turnout-proxy's, and haproxy leads", "preview is turnout-proxy's, and haproxy leads"],
         ),
-        (bytes, json!({"protocol": "tcp", "fallback": ["/a"]}), vec!["fallback needs a route whose requests are understood"]),
+        (
+            bytes,
+            json!({"protocol": "tcp", "fallback": ["/a"]}),
+            vec!["fallback needs a route whose requests are understood"],
+        ),
         // On each listener its own.
         (two, json!({"promote": "manual", "preview": "next.example.org"}), vec![]),
-        (two, json!({"promote": "manual", "preview": {"listen": 9000}}), vec!["could lead to web:8000 and to api:8000"]),
+        (
+            two,
+            json!({"promote": "manual", "preview": {"listen": 9000}}),
+            vec!["could lead to web:8000 and to api:8000"],
+        ),
         (two, json!({"promote": "manual", "preview": {"listen": 9000, "to": "api:8000"}}), vec![]),
-        (two, json!({"promote": "manual", "preview": {"listen": 81, "to": "web:8000"}}), vec!["a route listens on port 81 already"]),
-        (two, json!({"promote": "manual", "preview": {"cookie": true, "to": "web:9"}}), vec!["no route leads to web:9"]),
+        (
+            two,
+            json!({"promote": "manual", "preview": {"listen": 81, "to": "web:8000"}}),
+            vec!["a route listens on port 81 already"],
+        ),
+        (
+            two,
+            json!({"promote": "manual", "preview": {"cookie": true, "to": "web:9"}}),
+            vec!["no route leads to web:9"],
+        ),
         (
             bytes,
             json!({"promote": "manual", "preview": "a.example.org", "routes": [{"listen": 80, "to": "web:8000", "hosts": ["a.example.org"]}]}),
