@@ -6,10 +6,10 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Secret,
@@ -223,7 +223,7 @@ impl LiveRepos {
         self.known.changes.subscribe()
     }
 
-    /// The file.
+    /// The file that is read: `repos.yaml`.
     pub fn file(&self) -> &Path {
         &self.known.file
     }

@@ -56,6 +56,7 @@ impl Turn {
     /// `None`: not within the limit, though it may come yet.
     fn wait(&self, limit: Duration) -> Option<Option<Mine>> {
         let Turn { inner, counts } = self;
+        #[expect(clippy::disallowed_methods, reason = "threads wait here, by a condition variable")]
         let until = Instant::now() + limit;
         let mut now = inner.now();
         loop {

@@ -1,4 +1,8 @@
 //! What needs neither Docker, nor a network, nor root: rules of the tree, the loader, the store, the webhook.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
 // For the long JSON of compose_attributes.
 #![recursion_limit = "512"]
 #![allow(

@@ -279,7 +279,7 @@ impl Deployer {
         if let (Goal::Own(wanted), Some(led)) = (&mut wanted, led) {
             stands_in(wanted, &led.made.stand_ins, false);
         }
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let mut applied = way.steer.apply(&repo.name, &wanted).await;
         if applied.as_ref().is_err_and(|error| error.is_absent()) {
             recorder.warn(format!("{} is not there just now: it is started, or waited for", way.steer.name()));

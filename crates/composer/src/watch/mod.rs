@@ -12,11 +12,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write as _},
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{args::WatchArgs, converge, progress::Progress, session::Session};
 use events::Events;
@@ -113,7 +113,7 @@ pub(super) struct Options {
     pub quiet: bool,
 }
 
-/// One watching.
+/// One run of `watch`.
 pub(super) struct Watcher<'a> {
     session: &'a Session,
     engine: &'a Engine,
