@@ -48,8 +48,17 @@ pub enum Command {
     Logs(LogsArgs),
     /// Go back to the colour that was live before: at once while it still runs, else by starting it again (with `switch`)
     Rollback(ColourArgs),
-    /// Take the last switch for good at once: the colour before is stopped and kept (with `switch`)
+    /// Have requests go to a colour that waits for it; else take the last switch for good at once: the colour before is stopped
+    /// and kept (with `switch`)
     Promote(ColourArgs),
+    /// Show where a colour is reached that waits to be promoted (with `switch`)
+    Preview(ColourArgs),
+    /// Have a colour that waits to be promoted stay as it is, whatever its time (with `switch`)
+    Pause(ColourArgs),
+    /// Have a colour that is paused go on (with `switch`)
+    Resume(ColourArgs),
+    /// Have requests answered by a maintenance page, or no longer (with `switch`)
+    Maintain(MaintainArgs),
     /// Give up what is under way; a switch that has not proved itself yet is taken back (with `switch`)
     Abort(ColourArgs),
     /// Cancel a deployment that is queued or running
@@ -117,7 +126,7 @@ pub struct DeployArgs {
     pub socket: SocketArg,
 }
 
-/// Arguments of `turnout rollback`, `promote` and `abort`.
+/// Arguments of `turnout rollback`, `promote`, `preview`, `pause`, `resume` and `abort`.
 #[derive(Debug, Args)]
 pub struct ColourArgs {
     /// Name of the repository in repos.yaml
@@ -125,6 +134,31 @@ pub struct ColourArgs {
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,
+}
+
+/// Arguments of `turnout maintain`.
+#[derive(Debug, Args)]
+pub struct MaintainArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// From now on, or no longer
+    #[arg(value_enum)]
+    pub state: OnOff,
+    /// A file in HTML to answer with, in place of a line of text
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// From now on, or no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnOff {
+    /// From now on
+    On,
+    /// No longer
+    Off,
 }
 
 /// Arguments of `turnout release`.

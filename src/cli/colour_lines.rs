@@ -14,7 +14,12 @@ use crate::{
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until, not_served, certificates } = status;
+    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served, certificates } =
+        status;
+    let gets = match maintained {
+        true => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
+        false => "gets the requests".to_owned(),
+    };
     let mut line = |one: &Option<ColourStatus>, said: &str| match one {
         Some(one) => {
             let commit = one.commit.as_deref().map_or("commit not known", short);
@@ -23,10 +28,11 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => Ok(()),
     };
     match not_served {
-        None => line(live, "gets the requests")?,
+        None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
-    line(next, "is being made")?;
+    let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
+    line(next, if *next_waits { &waits } else { "is being made" })?;
     let goes_back = format!("`turnout rollback {repo}` brings it back");
     line(previous, &goes_back)?;
     line(failed, "stopped and left to be looked at")?;

@@ -1,8 +1,15 @@
-//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, abort.
+//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, preview, pause, resume,
+//! maintain, abort.
 
-use std::{io::Stdout, process::ExitCode};
+use std::{
+    fs::File,
+    io::{Read as _, Stdout},
+    path::Path,
+    process::ExitCode,
+};
 
 use super::{
+    args::{MaintainArgs, OnOff},
     client::{Client, ClientError},
     progress::Display,
     show::to_its_end,
@@ -10,7 +17,8 @@ use super::{
     when::when,
 };
 use crate::{
-    server::wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus},
+    git::short,
+    server::wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
     store::Deployment,
 };
 
@@ -24,6 +32,58 @@ pub(super) async fn promote(client: &Client, repo: &str) -> Result<ExitCode, Tro
     ask(client, repo, "promote").await
 }
 
+/// Has a next colour that waits stay as it is.
+pub(super) async fn pause(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "pause").await
+}
+
+/// Has it go on.
+pub(super) async fn resume(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "resume").await
+}
+
+/// The longest page, in bytes: what a request to the daemon may have is twice that, and quotes and ends of lines count double there.
+const PAGE: u64 = 32 << 10;
+
+/// Has requests answered by a page, or no longer.
+pub(super) async fn maintain(client: &Client, args: &MaintainArgs) -> Result<ExitCode, Trouble> {
+    let MaintainArgs { repo, state, page, socket: _ } = args;
+    let page = page.as_deref().map(read_page).transpose()?;
+    let request = MaintainRequest { on: *state == OnOff::On, page };
+    let AskedReply { said, .. } = client.post(&format!("/v1/repositories/{repo}/maintain"), &request).await?;
+    let mut display = Display::stdout();
+    said.iter().try_for_each(|said| display.say(said))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_page(path: &Path) -> Result<String, Trouble> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(PAGE + 1).read_to_string(&mut text));
+    match read {
+        Ok(read) if read as u64 <= PAGE => Ok(text),
+        Ok(_) => Err(anyhow::anyhow!("{} has more than {PAGE} bytes: that is too long a page", path.display()).into()),
+        Err(error) => Err(anyhow::anyhow!("the page {} cannot be read: {error}", path.display()).into()),
+    }
+}
+
+/// Says where a next colour is reached that waits to be promoted.
+pub(super) async fn preview(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    let mut display = Display::stdout();
+    let reply: PreviewReply = client.get(&format!("/v1/repositories/{repo}/preview")).await?;
+    let PreviewReply { project, commit, places } = reply;
+    let commit = commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)));
+    display.say(&format!("{project}{commit} is ready and gets no requests yet; on this machine it is reached at"))?;
+    for PreviewPlace { service, port, address, http } in &places {
+        let address = if *http { format!("http://{address}/") } else { address.clone() };
+        display.say(&format!("  {service}:{port}  {address}"))?;
+    }
+    if places.is_empty() {
+        display.say("  no port: whoever gets requests of it changes over only then")?;
+    }
+    display.say(&format!("`turnout promote {repo}` has requests go there, `turnout abort {repo}` gives it up"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Gives up what is under way.
 pub(super) async fn abort(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
     ask(client, repo, "abort").await
@@ -33,7 +93,7 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
     let mut display = Display::stdout();
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     let path = format!("/v1/repositories/{repo}/{what}");
-    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who }).await?;
+    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who, ..AskRequest::default() }).await?;
     if let Some(said) = said {
         display.say(&said)?;
     }
@@ -46,7 +106,7 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
 /// Ends a bake as good before something else is asked for; where there is none, nothing is said.
 pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Display<Stdout>) -> Result<(), Trouble> {
     let asked: Result<AskedReply, ClientError> =
-        client.post(&format!("/v1/repositories/{repo}/promote"), &AskRequest::default()).await;
+        client.post(&format!("/v1/repositories/{repo}/promote"), &AskRequest { bake_only: true, who: None }).await;
     match asked {
         Ok(AskedReply { said, .. }) => Ok(said.iter().try_for_each(|said| display.say(said))?),
         Err(ClientError::Refused { .. }) => Ok(()),
@@ -122,6 +182,8 @@ mod tests {
                 previous: none.clone(),
                 failed: none,
                 bakes_until,
+                next_waits: false,
+                maintained: false,
                 not_served: None,
                 certificates: Vec::new(),
             }

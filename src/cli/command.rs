@@ -82,6 +82,10 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         }
         Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo).await,
         Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo).await,
+        Command::Preview(args) => colours::preview(&client(&args.socket), &args.repo).await,
+        Command::Pause(args) => colours::pause(&client(&args.socket), &args.repo).await,
+        Command::Resume(args) => colours::resume(&client(&args.socket), &args.repo).await,
+        Command::Maintain(args) => colours::maintain(&client(&args.socket), &args).await,
         Command::Abort(args) => colours::abort(&client(&args.socket), &args.repo).await,
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,

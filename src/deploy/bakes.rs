@@ -1,7 +1,7 @@
 //! The bakes that go on beside the lanes: at most one a repository, each of which can be asked.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct UnderWay {
 #[derive(Default)]
 pub struct Bakes {
     under_way: Mutex<HashMap<String, UnderWay>>,
+    /// Repositories whose next colour waits and is looked after.
+    attended: Mutex<BTreeSet<String>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -50,6 +52,11 @@ impl Bakes {
         if let Some(over) = over {
             over.cancelled().await;
         }
+    }
+
+    /// Only whole values are written under this lock.
+    pub(super) fn attended(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.attended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {

@@ -57,7 +57,7 @@ pub(super) enum Came {
     /// Everything runs.
     Done(Done),
     /// There is nothing to be done until a fact comes from outside.
-    Waits(woken::Wait),
+    Waits(Box<woken::Wait>),
 }
 
 /// What the actions of a deployment found out, for those after them. It is in no state: after a crash it is found out anew.
@@ -134,16 +134,17 @@ impl<'a> Drive<'a> {
                 Action::Apply => self.apply().await,
                 Action::Settle => self.settle().await,
                 Action::Warm => self.warm().await,
+                Action::Step => self.step().await,
                 Action::ChangeOver => self.change_over().await,
                 Action::Switch => self.switch().await,
                 Action::GoBack | Action::Abort => {
                     self.leave(action).await;
                     continue;
                 }
-                Action::Wait => return Ok(Came::Waits(self.wait())),
+                Action::Wait => return Ok(Came::Waits(Box::new(self.wait()))),
                 Action::Record(ending) => return self.end(ending).map(Came::Done),
                 // What comes after the end is the store's and the lane's.
-                Action::Again | Action::Watch | Action::Bake | Action::Mend => continue,
+                Action::Again | Action::Watch | Action::Bake | Action::Mend | Action::Attend => continue,
             };
             dies::here("after", word(action));
             let fact = match ended {
@@ -165,7 +166,7 @@ impl<'a> Drive<'a> {
                     self.enter(Phase::Planning).await;
                 }
                 // It begins with the transaction that puts the deployment down.
-                (Some(Phase::EngineAway | Phase::BakeAwaited), _) => {}
+                (Some(phase), _) if phase.waits() => {}
                 // There may be nothing to watch; then it is no phase that anybody saw.
                 (Some(phase), _) if Some(phase) != before && phase != Phase::Settling => self.enter(phase).await,
                 _ => {}
@@ -236,9 +237,14 @@ impl<'a> Drive<'a> {
         let failure = self.found.failure.take().unwrap_or_else(|| guard::fault("a failure without a reason"));
         Err(match why {
             // Of one that is not back in time nothing is carried out any more.
-            Why::Itself | Why::Unsteady | Why::DiedTooOften | Why::NotBack | Why::BakeNotOver | Why::NotKnown => {
-                failure
-            }
+            Why::Itself
+            | Why::Unsteady
+            | Why::DiedTooOften
+            | Why::NotBack
+            | Why::BakeNotOver
+            | Why::NotKnown
+            | Why::NotPromoted
+            | Why::TurnedDown => failure,
             Why::LostTooOften => {
                 failure.but(&format!("the engine went away {} times under this deployment", LOSSES + 1))
             }
@@ -307,7 +313,20 @@ impl<'a> Drive<'a> {
         let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         self.deployer.warm(self.of, way, generation, &commit).await?;
-        Ok(Fact::Warmed)
+        Ok(match way.promotion() {
+            Some(_) => Fact::Ready { first: 0, steps: 0 },
+            None => Fact::Warmed,
+        })
+    }
+
+    /// Keeps what the next colour is, for whoever goes on with it once it is promoted.
+    async fn step(&mut self) -> Result<Fact, Ended> {
+        let Some(way) = &self.found.way else { return Err(guard::fault("no colour was planned").into()) };
+        let Some(colours::Promotion { by_itself, within }) = way.promotion().cloned() else {
+            return Err(guard::fault("a promotion is waited for that nobody wants").into());
+        };
+        self.deployer.keep_ready(self.of, way).await?;
+        Ok(Fact::Stands { until: now_ms().saturating_add(within), opens: by_itself })
     }
 
     /// Has what must not run twice change over.
@@ -454,9 +473,12 @@ impl<'a> Drive<'a> {
 
     /// What has to be kept until a fact comes from outside.
     fn wait(self) -> woken::Wait {
-        let Drive { rollout, found: Found { update, failure, .. }, of, .. } = self;
+        let Drive { rollout, found: Found { update, failure, way, .. }, of, .. } = self;
         let bakes = rollout.bake.filter(|_| failure.is_none());
         let failure = failure.or_else(|| bakes.map(|bake| colours::awaits(of.repo, bake)));
+        let waits = rollout.under_way.filter(|under_way| under_way.phase.attends());
+        let promoted = waits.zip(way.as_ref()).map(|(waits, way)| way.awaits_promotion(of.repo, waits.phase));
+        let failure = promoted.or(failure);
         let phase = rollout.under_way.map(|under_way| under_way.phase);
         let update = Update { phase, rollout: Some(rollout), ..update };
         woken::Wait { update, failure: failure.unwrap_or_else(|| guard::fault("a wait without a reason")) }
@@ -467,6 +489,9 @@ impl<'a> Drive<'a> {
         let Of { job, repo, recorder, cancel, .. } = self.of;
         recorder.info(match self.phase() {
             Some(Phase::Fetching) => "the bake is over: this begins now".to_owned(),
+            Some(Phase::ChangingOver) => "it is promoted: requests go to the next colour now".to_owned(),
+            Some(Phase::Stepping) => "it goes on".to_owned(),
+            Some(Phase::Paused) => "it is paused".to_owned(),
             _ => "the engine is back: looking at what runs, and planning anew".to_owned(),
         });
         place::answers(repo).await?;
@@ -480,6 +505,9 @@ impl<'a> Drive<'a> {
         self.found.by_hand = called_off::at_once(look, "looking for changes by hand", cancel).await?;
         self.found.branch = job.branch.clone().unwrap_or_default();
         self.found.commit = commit;
+        if self.phase().is_some_and(|phase| phase.attends() || matches!(phase, Phase::Stepping | Phase::ChangingOver)) {
+            self.found.way = Some(self.deployer.way_again(self.of).await?);
+        }
         Ok(())
     }
 
@@ -509,6 +537,8 @@ fn word(action: Action) -> &'static str {
         Action::Abort => "the abort",
         Action::Bake => "the bake",
         Action::Mend => "the mending",
+        Action::Step => "the step",
+        Action::Attend => "the looking after",
         Action::Wait => "the wait for the engine",
         Action::Record(_) => "the record",
         Action::Again => "the repetition",

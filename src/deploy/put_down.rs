@@ -25,6 +25,7 @@ impl Deployer {
         let absent = failure.engine == EngineIs::Absent;
         let summary = recorder.clean(&failure.summary);
         let hint = failure.hint.as_ref().map(|hint| recorder.clean(hint));
+        let waits_hint = hint.clone();
         let waits = WaitsFor { summary: summary.clone(), hint };
         let put = loop {
             let put = async {
@@ -48,6 +49,10 @@ impl Deployer {
         recorder.report(Event::Phase { name: phase.to_string() });
         match absent {
             _ if phase == Phase::BakeAwaited => recorder.info(format!("waiting: {summary}")),
+            _ if phase.attends() => {
+                recorder.info(format!("waiting: {summary}"));
+                waits_hint.into_iter().for_each(|hint| recorder.info(hint));
+            }
             true => recorder.warn(format!("waiting up to {limit:?} for the engine: {summary}")),
             false => {
                 recorder.warn(format!("the engine went away: {summary}"));
@@ -75,6 +80,10 @@ impl Deployer {
     pub async fn call_off_wait(&self, id: DeploymentId) -> Result<bool, crate::store::StoreError> {
         let off = self.store.cancel_wait(id).await?;
         if off {
+            if let Ok(Some(over)) = self.store.deployment(id).await {
+                // A next colour that waited is stopped.
+                self.needs_mending(&over.repo);
+            }
             tracing::info!(deployment = id, "deployment {id} was cancelled while it waited");
         }
         Ok(off)
@@ -87,6 +96,16 @@ impl Deployer {
         if ended == Some(&Action::Record(Ending::Failed(Why::BakeNotOver))) {
             return failure
                 .but("that has come to no end; the daemon's log says what keeps the colour before from being stopped");
+        }
+        match ended {
+            Some(Action::Record(Ending::Failed(Why::NotPromoted))) => {
+                return Failure { hint: None, ..failure }.but("nobody promoted it in time, and it is given up");
+            }
+            Some(Action::Record(Ending::Failed(Why::TurnedDown))) => {
+                // Where it was reached helps nobody any more.
+                return Failure { hint: None, ..failure }.but("it is given up; what is live stays live");
+            }
+            _ => {}
         }
         let limit = self.planner.settings.engine_wait;
         failure.but(&format!("the engine did not come back within {limit:?}"))

@@ -35,6 +35,7 @@ impl Work for Arc<Deployer> {
                 Ran::Waits => {
                     // The bake that it waits for may have ended before it was put down.
                     self.bake_on(&repo).await;
+                    self.attend_on(&repo).await;
                     return Came::Waits;
                 }
                 Ran::Over(watched) => watched.into_iter().for_each(|watched| self.watch_on(watched)),

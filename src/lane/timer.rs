@@ -8,7 +8,7 @@ use super::{CLAIM_RETRY, Lanes};
 use crate::{
     deploy::{Deployer, ENGINE_RETRY, now_ms},
     rollout::{Fact, Millis, Phase},
-    store::{DeploymentId, StoreError, Waiting},
+    store::{DeploymentId, StoreError, Waiting, Wish},
 };
 
 /// Asks the engine for all that wait, as long as something does, until the store ends. Whoever is woken and not taken up,
@@ -40,14 +40,16 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
         let limit = first.max(Instant::now() + ENGINE_RETRY);
         let asks = waiting.iter().any(|one| one.phase == Phase::EngineAway);
         let back = asks && matches!(timeout_at(limit, deployer.planner.engine()).await, Ok(Ok(_)));
-        for Waiting { repo, deployment, until, phase, .. } in &waiting {
+        for Waiting { repo, deployment, until, phase, asked, .. } in &waiting {
             let is_back = match phase {
                 Phase::BakeAwaited => baking.as_ref().is_some_and(|baking| !baking.contains(repo)),
-                _ => back,
+                Phase::EngineAway => back,
+                _ => false,
             };
             let fact = match is_back {
                 true if *phase == Phase::BakeAwaited => Fact::BakeOver,
                 true => Fact::EngineBack,
+                false if asked.is_some() => asked.as_ref().map_or(Fact::Due, Wish::fact),
                 false if ends.is_over(*deployment, *until) => Fact::Due,
                 false => continue,
             };
@@ -112,6 +114,7 @@ mod tests {
             phase: Phase::EngineAway,
             until,
             waits: WaitsFor::default(),
+            asked: None,
         };
         let mut ends = Ends::default();
         let waiting = [one(1, 30_000), one(2, 90_000_000), one(3, -5)];

@@ -29,6 +29,25 @@
 //!                   (waits like EngineAway, until RETIRING after the bake's time at most)
 //! ```
 //!
+//! Where a promotion is waited for, or requests move in steps, there is a stretch of road between Warming and ChangingOver. Its
+//! phases but Stepping wait, each with the lane free and until `due_at`; the next colour runs beside the live one, and both are
+//! looked after beside the lane.
+//!
+//! ```text
+//!        ready            stands                promoted, or: nobody did and it was to wait for no one
+//! Warming ────► Stepping ───────► Offered ─────────┐
+//!                 ▲ ▲ │  stands                    │      no step is left
+//!                 │ │ ├─────────► Counting ── due ─┼───────────────────────► ChangingOver
+//!                 │ │ │  stands                    │                               ▲
+//!                 │ │ └─────────► Trying ──── due ─┤                               │
+//!                 │ └──── the next step ───────────┘       promoted                │
+//!                 └─ resumed ── Paused ◄── paused ── any of the three ─────────────┘
+//!                               (of a canary: the steps that are left are passed over)
+//! ```
+//!
+//! A time that is over while nobody has promoted, or resumed, ends the deployment; so do a next colour that fails, whoever calls
+//! it off, and a newer deployment. What is left to do then (routes to the live colour alone, the next one stopped) is mended.
+//!
 //! Before routes have moved, the way out leads back to the live colour as it was. Once they have there is none: who is live
 //! is what the routes say, and where that cannot be learned nothing is stopped. The bake is looked after beside the lane; it
 //! ends with one of the two colours live and the other at rest, whichever that is.
@@ -80,8 +99,33 @@ pub enum Fact {
     },
     /// There is a plan for the idle colour, and nothing stands in its way.
     ColourPlanned,
-    /// The next colour is made and ready, but for what must not run twice.
+    /// The next colour is made and ready, but for what must not run twice; nothing is waited for.
     Warmed,
+    /// The same, and it is to wait: for a promotion first, or for the first step of a canary at once.
+    Ready {
+        /// 0: for a promotion. 1: the first step begins.
+        first: u32,
+        /// How many steps there are.
+        steps: u32,
+    },
+    /// The routes are as the next colour's wait has them.
+    Stands {
+        /// When it is over.
+        until: Millis,
+        /// Of a promotion that is waited for: it comes by itself then.
+        opens: bool,
+    },
+    /// Somebody promoted the next colour.
+    Promoted,
+    /// Somebody has it stay as it is.
+    Paused {
+        /// How long at most.
+        until: Millis,
+    },
+    /// Somebody has it go on.
+    Resumed,
+    /// The next colour is not well, or answers worse than the live one.
+    TurnedDown,
     /// What must not run twice runs in the next colour, and in no other.
     ChangedOver,
     /// Requests go to the next colour.
@@ -148,8 +192,13 @@ pub enum Action {
     ChangeOver,
     /// Have the routes lead to the next colour.
     Switch,
-    /// Start again in the live colour what a change-over ended, and end it in the next one. Requests are let through.
+    /// Have the routes lead to the live colour alone, if another one had a share. Start again in the live colour what a
+    /// change-over ended, and end it in the next one. Requests are let through.
     GoBack,
+    /// Set the routes for what the next colour waits for: a preview, or its share of the requests.
+    Step,
+    /// Look after both colours, beside the lane, while the next one waits.
+    Attend,
     /// Stop the next colour, and leave it to be looked at.
     Abort,
     /// Look after both colours, beside the lane, until the bake is over.
@@ -200,6 +249,10 @@ pub enum Why {
     BakeNotOver,
     /// Whether requests go to the next colour is not known.
     NotKnown,
+    /// Nobody promoted it, or had it go on, in time.
+    NotPromoted,
+    /// The next colour did not do well beside the live one.
+    TurnedDown,
 }
 
 /// A state and what is to be done in it.
@@ -246,6 +299,39 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
             succeeds(Rollout { watch, ..rollout.ended() })
         }
         (Phase::Warming, Fact::Warmed) => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
+        (Phase::Warming, Fact::Ready { first, steps }) => {
+            let stepping = UnderWay { step: first.min(steps), steps, ..at(Phase::Stepping) };
+            to(rollout.with(stepping), &[Action::Step])
+        }
+        (Phase::Stepping, Fact::Stands { until, opens }) => {
+            let phase = match under_way.step {
+                0 if opens => Phase::Counting,
+                0 => Phase::Offered,
+                _ => Phase::Trying,
+            };
+            let stands = UnderWay { phase, due_at: Some(until), ..under_way };
+            to(rollout.with(stands), &[Action::Attend, Action::Wait])
+        }
+        (Phase::Offered | Phase::Counting, Fact::Promoted) => onward(rollout, under_way),
+        // A canary: what is left of it is passed over.
+        (Phase::Trying, Fact::Promoted) => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
+        (Phase::Paused, Fact::Promoted) => match under_way.step {
+            0 => onward(rollout, under_way),
+            _ => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
+        },
+        (Phase::Counting | Phase::Trying, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
+            onward(rollout, under_way)
+        }
+        (Phase::Offered | Phase::Paused, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
+            ends(rollout, Ending::Failed(Why::NotPromoted))
+        }
+        (Phase::Offered | Phase::Counting | Phase::Trying, Fact::Paused { until }) => {
+            let paused = UnderWay { due_at: Some(until), ..at(Phase::Paused) };
+            to(rollout.with(paused), &[Action::Attend, Action::Wait])
+        }
+        // Its step, or the time before its promotion, begins anew.
+        (Phase::Paused, Fact::Resumed) => to(rollout.with(at(Phase::Stepping)), &[Action::Step]),
+        (phase, Fact::TurnedDown) if phase.attends() => ends(rollout, Ending::Failed(Why::TurnedDown)),
         (Phase::ChangingOver, Fact::ChangedOver) => to(rollout.with(at(Phase::Switching)), &[Action::Switch]),
         (Phase::Switching, Fact::Switched { bake, watch }) => {
             let generation = rollout.generation;
@@ -259,7 +345,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         (phase, Fact::Stale) if works_on_containers(phase) => match under_way.plans {
             PLANS.. => after(way_out(phase), ends(rollout, Ending::Failed(Why::Unsteady))),
             plans => {
-                let again = UnderWay { plans: plans + 1, ..at(Phase::Planning) };
+                let again = UnderWay { plans: plans + 1, step: 0, steps: 0, ..at(Phase::Planning) };
                 after(way_out(phase), to(rollout.with(again), &[Action::Plan]))
             }
         },
@@ -268,7 +354,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
             LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
             losses => {
                 let due_at = Some(now.saturating_add(patience));
-                let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
+                let away = UnderWay { losses: losses + 1, due_at, step: 0, steps: 0, ..at(Phase::EngineAway) };
                 to(rollout.with(away), &[Action::Wait])
             }
         },
@@ -310,9 +396,16 @@ fn works_on_containers(phase: Phase) -> bool {
         | Phase::Applying
         | Phase::Settling
         | Phase::Warming
+        | Phase::Stepping
         | Phase::ChangingOver
         | Phase::Switching => true,
-        Phase::Fetching | Phase::BakeAwaited | Phase::EngineAway => false,
+        Phase::Fetching
+        | Phase::BakeAwaited
+        | Phase::EngineAway
+        | Phase::Offered
+        | Phase::Counting
+        | Phase::Trying
+        | Phase::Paused => false,
     }
 }
 
@@ -320,13 +413,18 @@ fn works_on_containers(phase: Phase) -> bool {
 fn way_out(phase: Phase) -> &'static [Action] {
     match phase {
         Phase::Warming => &[Action::Abort],
-        Phase::ChangingOver | Phase::Switching => &[Action::GoBack, Action::Abort],
+        Phase::Stepping | Phase::ChangingOver | Phase::Switching => &[Action::GoBack, Action::Abort],
         Phase::Fetching
         | Phase::BakeAwaited
         | Phase::Planning
         | Phase::Applying
         | Phase::Settling
-        | Phase::EngineAway => &[],
+        | Phase::EngineAway
+        // Nobody works on these: what they leave is mended.
+        | Phase::Offered
+        | Phase::Counting
+        | Phase::Trying
+        | Phase::Paused => &[],
     }
 }
 
@@ -348,6 +446,15 @@ fn plans(rollout: &Rollout, under_way: UnderWay) -> Next {
             to(rollout.with(planning), &[Action::Plan])
         }
     }
+}
+
+/// What was waited for has come: the next step, or, where there is none, the change-over.
+fn onward(rollout: &Rollout, under_way: UnderWay) -> Next {
+    let (phase, step, action) = match under_way.step < under_way.steps {
+        true => (Phase::Stepping, under_way.step + 1, Action::Step),
+        false => (Phase::ChangingOver, under_way.step, Action::ChangeOver),
+    };
+    to(rollout.with(UnderWay { phase, step, due_at: None, ..under_way }), &[action])
 }
 
 /// Containers change from here on, so what is watched of an earlier success is so no longer.
@@ -379,7 +486,8 @@ fn awaits(rollout: &Rollout, bake: Bake, under_way: UnderWay) -> Next {
 /// What goes on beside the lane.
 fn beside(rollout: &Rollout) -> Vec<Action> {
     let (watch, bake) = (rollout.watch.map(|_| Action::Watch), rollout.bake.map(|_| Action::Bake));
-    watch.into_iter().chain(bake).collect()
+    let attend = rollout.attends().then_some(Action::Attend);
+    watch.into_iter().chain(bake).chain(attend).collect()
 }
 
 /// Two colours run.

@@ -19,6 +19,16 @@ pub enum Phase {
     BakeAwaited,
     /// The next colour is made, and asked whether it is ready. Requests go to the live one.
     Warming,
+    /// The routes are set for what the next colour waits for: a preview, or its share of the requests.
+    Stepping,
+    /// The next colour is ready, and somebody has to promote it. Waited for with the lane free.
+    Offered,
+    /// The next colour is ready, and gets the requests when its time has come. Waited for with the lane free.
+    Counting,
+    /// The next colour gets a share of the requests, until its step is over. Waited for with the lane free.
+    Trying,
+    /// As one of these three, but nothing goes on until somebody says so.
+    Paused,
     /// Services that must not run twice change over: the old ones end, the new ones start.
     ChangingOver,
     /// The routes move to the next colour.
@@ -27,13 +37,18 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order in which they come.
-    pub const ALL: [Phase; 9] = [
+    pub const ALL: [Phase; 14] = [
         Phase::Fetching,
         Phase::BakeAwaited,
         Phase::Planning,
         Phase::Applying,
         Phase::Settling,
         Phase::Warming,
+        Phase::Stepping,
+        Phase::Offered,
+        Phase::Counting,
+        Phase::Trying,
+        Phase::Paused,
         Phase::ChangingOver,
         Phase::Switching,
         Phase::EngineAway,
@@ -49,6 +64,11 @@ impl Phase {
             Phase::EngineAway => "wait for the engine",
             Phase::BakeAwaited => "wait for the bake",
             Phase::Warming => "warm",
+            Phase::Stepping => "step",
+            Phase::Offered => "wait for promotion",
+            Phase::Counting => "wait before promotion",
+            Phase::Trying => "canary",
+            Phase::Paused => "paused",
             Phase::ChangingOver => "change over",
             Phase::Switching => "switch",
         }
@@ -56,7 +76,12 @@ impl Phase {
 
     /// Whether nobody works on it: its row is all that there is of it, and a fact from outside is waited for.
     pub const fn waits(self) -> bool {
-        matches!(self, Phase::EngineAway | Phase::BakeAwaited)
+        matches!(self, Phase::EngineAway | Phase::BakeAwaited) || self.attends()
+    }
+
+    /// Whether it waits with its next colour running beside the live one: somebody looks after both meanwhile.
+    pub const fn attends(self) -> bool {
+        matches!(self, Phase::Offered | Phase::Counting | Phase::Trying | Phase::Paused)
     }
 
     /// The fact that is waited for, where one is: it ends "it waits for".
@@ -64,6 +89,10 @@ impl Phase {
         match self {
             Phase::EngineAway => Some("the engine to come back"),
             Phase::BakeAwaited => Some("the deployment before it to be over"),
+            Phase::Offered => Some("its promotion"),
+            Phase::Counting => Some("the time of its promotion"),
+            Phase::Trying => Some("the end of a step"),
+            Phase::Paused => Some("somebody who has it go on"),
             _ => None,
         }
     }

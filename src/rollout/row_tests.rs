@@ -3,7 +3,7 @@
 use super::{Action, Ending, Fact, LOSSES, Next, PLANS, Phase, Rollout, UnderWay, Watch, Why, next};
 
 fn under_way(phase: Phase) -> UnderWay {
-    UnderWay { phase, plans: 1, losses: 0, due_at: None }
+    UnderWay { phase, ..UnderWay::first() }
 }
 
 fn at(phase: Phase) -> Rollout {
@@ -85,6 +85,11 @@ fn each_phase_has_one_word_and_is_found_by_it() {
         "apply",
         "settle",
         "warm",
+        "step",
+        "wait for promotion",
+        "wait before promotion",
+        "canary",
+        "paused",
         "change over",
         "switch",
         "wait for the engine",

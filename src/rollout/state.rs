@@ -32,6 +32,17 @@ pub struct UnderWay {
     pub losses: u32,
     /// When something must have happened, where a fact from outside is waited for.
     pub due_at: Option<Millis>,
+    /// Of a canary: the step that it is at, from 1. 0: none was begun.
+    pub step: u32,
+    /// How many steps it has; 0: none, requests move all at once.
+    pub steps: u32,
+}
+
+impl UnderWay {
+    /// One that begins.
+    pub(super) fn first() -> UnderWay {
+        UnderWay { phase: Phase::Fetching, plans: 1, losses: 0, due_at: None, step: 0, steps: 0 }
+    }
 }
 
 /// The time after a switch in which the previous colour runs on, so that the way back is one move of the routes.
@@ -60,6 +71,11 @@ impl Rollout {
         Some(waits.due_at.unwrap_or_default())
     }
 
+    /// Whether the next colour runs beside the live one, and waits for a time or for a person.
+    pub fn attends(&self) -> bool {
+        self.under_way.is_some_and(|under_way| under_way.phase.attends())
+    }
+
     /// When something is due, whatever else happens: the end of a wait, of a watch or of a bake.
     pub fn due_at(&self) -> Option<Millis> {
         let waits = self.under_way.and_then(|under_way| under_way.due_at);
@@ -72,14 +88,12 @@ impl Rollout {
     /// no state.
     #[must_use]
     pub fn surely_under_way(&self) -> Rollout {
-        let begun = UnderWay { phase: Phase::Fetching, plans: 1, losses: 0, due_at: None };
-        self.with(self.under_way.unwrap_or(begun))
+        self.with(self.under_way.unwrap_or(UnderWay::first()))
     }
 
     /// The next deployment begins.
     pub(super) fn begun(&self) -> Rollout {
-        let begun = UnderWay { phase: Phase::Fetching, plans: 1, losses: 0, due_at: None };
-        Rollout { generation: self.generation + 1, ..self.with(begun) }
+        Rollout { generation: self.generation + 1, ..self.with(UnderWay::first()) }
     }
 
     /// The same, with this under way.

@@ -7,18 +7,19 @@ use super::{
 
 const BAKE: Bake = Bake { generation: 3, until: 9_000 };
 const GONE: Fact = Fact::EngineGone { patience: 50 };
-const WORKED_ON: [Phase; 7] = [
+const WORKED_ON: [Phase; 8] = [
     Phase::Fetching,
     Phase::Planning,
     Phase::Applying,
     Phase::Settling,
     Phase::Warming,
+    Phase::Stepping,
     Phase::ChangingOver,
     Phase::Switching,
 ];
 
 fn under_way(phase: Phase) -> UnderWay {
-    UnderWay { phase, plans: 1, losses: 0, due_at: None }
+    UnderWay { phase, ..UnderWay::first() }
 }
 
 fn at(phase: Phase) -> Rollout {
@@ -44,7 +45,7 @@ fn then(rollout: &Rollout, fact: Fact) -> (Option<Phase>, Vec<Action>) {
 fn way_out(phase: Phase) -> Vec<Action> {
     match phase {
         Phase::Warming => vec![Action::Abort],
-        Phase::ChangingOver | Phase::Switching => vec![Action::GoBack, Action::Abort],
+        Phase::Stepping | Phase::ChangingOver | Phase::Switching => vec![Action::GoBack, Action::Abort],
         _ => Vec::new(),
     }
 }
@@ -235,4 +236,85 @@ fn no_action_comes_to_what_the_table_does_not_know() {
             );
         }
     }
+}
+
+/// One whose next colour waits in this phase, at this step of so many, until 50.
+fn waiting(phase: Phase, step: u32, steps: u32) -> Rollout {
+    Rollout { under_way: Some(UnderWay { due_at: Some(50), step, steps, ..under_way(phase) }), ..at(phase) }
+}
+
+const WAITING: [Phase; 4] = [Phase::Offered, Phase::Counting, Phase::Trying, Phase::Paused];
+
+#[test]
+fn a_colour_that_is_ready_waits_for_whoever_it_is_to_wait_for() {
+    let ready = next(&at(Phase::Warming), Fact::Ready { first: 0, steps: 0 }, 0);
+    assert_eq!(ready.actions, [Action::Step]);
+    for (opens, phase) in [(false, Phase::Offered), (true, Phase::Counting)] {
+        let stands = next(&ready.rollout, Fact::Stands { until: 50, opens }, 0);
+        assert_eq!((stands.rollout, stands.actions), (waiting(phase, 0, 0), vec![Action::Attend, Action::Wait]));
+    }
+    // Time brings on the one, and ends the other; before its time it does neither.
+    let over = vec![Action::Record(Ending::Failed(Why::NotPromoted)), Action::Mend];
+    for phase in WAITING {
+        assert_eq!(next(&waiting(phase, 0, 0), Fact::Due, 49).rollout, waiting(phase, 0, 0), "{phase:?}");
+        let due = next(&waiting(phase, 0, 0), Fact::Due, 50);
+        let goes_on = matches!(phase, Phase::Counting | Phase::Trying);
+        let wanted = if goes_on { vec![Action::ChangeOver] } else { over.clone() };
+        assert_eq!((due.actions, due.rollout.under_way.is_some()), (wanted, goes_on), "{phase:?}");
+        let promoted = then(&waiting(phase, 0, 0), Fact::Promoted);
+        assert_eq!(promoted, (Some(Phase::ChangingOver), vec![Action::ChangeOver]), "{phase:?}");
+    }
+}
+
+#[test]
+fn steps_follow_each_other_and_a_promotion_passes_over_those_that_are_left() {
+    let step = |rollout: &Rollout| rollout.under_way.map(|one| (one.phase, one.step));
+    let first = next(&waiting(Phase::Offered, 0, 2), Fact::Promoted, 0);
+    assert_eq!((step(&first.rollout), first.actions), (Some((Phase::Stepping, 1)), vec![Action::Step]));
+    let stands = next(&first.rollout, Fact::Stands { until: 50, opens: false }, 0);
+    assert_eq!(stands.rollout, waiting(Phase::Trying, 1, 2));
+    let second = next(&stands.rollout, Fact::Due, 50);
+    assert_eq!((step(&second.rollout), second.actions), (Some((Phase::Stepping, 2)), vec![Action::Step]));
+    let last = next(&waiting(Phase::Trying, 2, 2), Fact::Due, 50);
+    assert_eq!((step(&last.rollout), last.actions), (Some((Phase::ChangingOver, 2)), vec![Action::ChangeOver]));
+    for phase in [Phase::Trying, Phase::Paused] {
+        let promoted = then(&waiting(phase, 1, 2), Fact::Promoted);
+        assert_eq!(promoted, (Some(Phase::ChangingOver), vec![Action::ChangeOver]), "{phase:?}");
+    }
+    // Without a promotion the first step comes at once.
+    assert_eq!(
+        step(&next(&at(Phase::Warming), Fact::Ready { first: 1, steps: 2 }, 0).rollout),
+        Some((Phase::Stepping, 1))
+    );
+}
+
+#[test]
+fn one_that_is_paused_stays_until_somebody_says_so_and_begins_its_step_anew() {
+    for phase in [Phase::Offered, Phase::Counting, Phase::Trying] {
+        let paused = next(&waiting(phase, 1, 2), Fact::Paused { until: 50 }, 0);
+        assert_eq!(paused.rollout, waiting(Phase::Paused, 1, 2), "{phase:?}");
+        assert_eq!(paused.actions, [Action::Attend, Action::Wait]);
+        assert_eq!(then(&paused.rollout, Fact::Resumed), (Some(Phase::Stepping), vec![Action::Step]));
+        assert_eq!(then(&paused.rollout, Fact::Paused { until: 70 }), (Some(Phase::Paused), vec![]));
+        assert_eq!(then(&waiting(phase, 1, 2), Fact::Resumed), (Some(phase), vec![]), "{phase:?}");
+    }
+}
+
+#[test]
+fn a_next_colour_that_waits_ends_by_whatever_speaks_against_it_and_outlives_the_daemon() {
+    for phase in WAITING {
+        let stands = waiting(phase, 1, 2);
+        for (fact, how) in [
+            (Fact::TurnedDown, Ending::Failed(Why::TurnedDown)),
+            (Fact::Cancelled, Ending::Cancelled),
+            (Fact::Newer, Ending::Superseded),
+        ] {
+            // Nobody works on it: what it leaves is mended.
+            assert_eq!(then(&stands, fact), (None, vec![Action::Record(how), Action::Mend]), "{phase:?}");
+        }
+        assert_eq!(next(&stands, Fact::Stopped, 0), Next { rollout: stands.clone(), actions: vec![] });
+        let started = next(&stands, Fact::Started { attempt: 1 }, 0);
+        assert_eq!((started.rollout, started.actions), (stands, vec![Action::Wait, Action::Mend, Action::Attend]));
+    }
+    assert_eq!(then(&at(Phase::Warming), Fact::TurnedDown), (Some(Phase::Warming), vec![]));
 }

@@ -1,5 +1,5 @@
-//! `POST /v1/repositories/{name}/rollback`, `promote`, `abort`, and `GET …/bake`: what is asked of the colours of a repository
-//! that is deployed blue/green.
+//! `POST /v1/repositories/{name}/rollback`, `promote`, `pause`, `resume`, `maintain`, `abort`, and `GET …/preview`, `…/bake`:
+//! what is asked of the colours of a repository that is deployed blue/green.
 
 use axum::{
     Extension, Json,
@@ -9,13 +9,13 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
-    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus},
+    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
 };
 use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Stands},
+        colours::{Asked, Glance, Ready, Stands},
     },
     store::{self, ColourRecord, ColourStanding, Filter},
 };
@@ -59,11 +59,68 @@ async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Re
 pub(super) async fn promote(
     State(control): State<Control>,
     UrlPath(name): UrlPath<String>,
+    Json(request): Json<AskRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let asked = control.deployer.promote(&repo, request.bake_only).await?;
+    Ok(answer(&control, &repo.name, asked))
+}
+
+pub(super) async fn pause(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
     Json(_): Json<AskRequest>,
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
-    let asked = control.deployer.promote(&repo).await?;
-    Ok(answer(&control, &repo.name, asked))
+    let said = control.deployer.pause(&repo).await?;
+    Ok(answer(&control, &repo.name, Asked::Done(said)))
+}
+
+pub(super) async fn resume(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+    Json(_): Json<AskRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let said = control.deployer.resume(&repo).await?;
+    Ok(answer(&control, &repo.name, Asked::Done(said)))
+}
+
+pub(super) async fn maintain(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+    Json(request): Json<MaintainRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let said = control.deployer.maintain(&repo, request.on, request.page).await?;
+    Ok(answer(&control, &repo.name, Asked::Done(said)))
+}
+
+/// Where a next colour is reached that waits to be promoted.
+pub(super) async fn preview(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<Json<PreviewReply>, Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let Some(Ready { record, made }) = control.deployer.ready(&repo.name).await? else {
+        return Err(control.deployer.nothing_waits(&repo, "to be looked at").await.into());
+    };
+    let places = made.routes_of(false).into_iter().flat_map(|route| {
+        let place = |target: &std::net::SocketAddr| PreviewPlace {
+            service: route.service.clone(),
+            port: route.port,
+            address: target.to_string(),
+            http: route.http == Some(true),
+        };
+        route.targets.iter().map(place).collect::<Vec<_>>()
+    });
+    let mut places: Vec<PreviewPlace> = places.collect();
+    // Several listeners may lead to one port.
+    places.sort_by(|one, other| {
+        (&one.service, one.port, &one.address).cmp(&(&other.service, other.port, &other.address))
+    });
+    places.dedup_by(|one, other| one.address == other.address);
+    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places }))
 }
 
 pub(super) async fn abort(
@@ -135,15 +192,18 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
     if stands.all.is_empty() {
         return Ok(None);
     }
-    let bake = deployer.store.rollout(repo).await?.bake;
+    let rollout = deployer.store.rollout(repo).await?;
     let one = |standing| shown(&stands, standing);
+    let Glance { not_served, maintained } = deployer.glance(repo, &stands).await;
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
         previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
         failed: one(ColourStanding::Failed),
-        bakes_until: bake.map(|bake| bake.until),
-        not_served: deployer.not_served(repo, &stands).await,
+        bakes_until: rollout.bake.map(|bake| bake.until),
+        next_waits: rollout.attends(),
+        maintained,
+        not_served,
         certificates: deployer.obtained(repo, &stands).await,
     }))
 }

@@ -93,6 +93,43 @@ pub struct AskRequest {
     /// Who asks, for the record.
     #[serde(default)]
     pub who: Option<String>,
+    /// Of `promote`: a bake is meant, and no next colour that waits.
+    #[serde(default)]
+    pub bake_only: bool,
+}
+
+/// `POST /v1/repositories/{name}/maintain`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MaintainRequest {
+    /// Whether from now on, or no longer.
+    pub on: bool,
+    /// The page, in HTML; without one a line of text is answered.
+    #[serde(default)]
+    pub page: Option<String>,
+}
+
+/// `GET /v1/repositories/{name}/preview`: where a next colour is reached that gets no requests yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreviewReply {
+    /// Its Compose project.
+    pub project: String,
+    /// Its commit.
+    pub commit: Option<String>,
+    /// What it can be asked at.
+    pub places: Vec<PreviewPlace>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreviewPlace {
+    /// The service.
+    pub service: String,
+    /// The port in its container.
+    pub port: u16,
+    /// Its address on this machine.
+    pub address: String,
+    /// Whether it speaks HTTP.
+    pub http: bool,
 }
 
 /// Their answer.
@@ -121,6 +158,12 @@ pub struct ColoursStatus {
     /// Both run until then, in milliseconds since 1970.
     #[serde(default)]
     pub bakes_until: Option<i64>,
+    /// The next one is ready, and waits to be promoted.
+    #[serde(default)]
+    pub next_waits: bool,
+    /// Requests are answered by a page of the proxy's own.
+    #[serde(default)]
+    pub maintained: bool,
     /// Why the live one gets no requests, as the proxy has just said, or by its silence.
     #[serde(default)]
     pub not_served: Option<String>,

@@ -63,6 +63,8 @@ mod soundness;
 mod waits;
 mod wanted;
 mod watches;
+mod wish;
+mod wishes;
 mod writer;
 
 use std::{
@@ -94,6 +96,7 @@ pub use records::{
 pub use restore::{Restored, restore};
 pub use retention::Retention;
 pub use rollouts::Standing;
+pub use wish::Wish;
 
 use clock::Clock;
 use readers::Readers;

@@ -3,6 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
+use super::wish::Wish;
 use crate::rollout::{Action, Phase, Rollout};
 
 /// Milliseconds since 1970, UTC.
@@ -513,6 +514,8 @@ pub struct Waiting {
     pub until: Millis,
     /// For what, in words.
     pub waits: WaitsFor,
+    /// What was asked of it meanwhile, and is not taken up yet.
+    pub asked: Option<Wish>,
 }
 
 /// What became of a deployment that was put down.

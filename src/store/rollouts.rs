@@ -41,7 +41,7 @@ impl Store {
 
 const SELECT: &str =
     "SELECT repo, deployment, generation, phase, plans, losses, due_at, watch_until, watched, bake_until,
-  bake_generation FROM rollouts WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo";
+  bake_generation, step, steps FROM rollouts WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo";
 
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let generation = row.get(2)?;
@@ -49,6 +49,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let (until, watched): (Option<Millis>, Option<Generation>) = (row.get(7)?, row.get(8)?);
     let (plans, losses, due_at) = (row.get(4)?, row.get(5)?, row.get(6)?);
     let (bake, baked): (Option<Millis>, Option<Generation>) = (row.get(9)?, row.get(10)?);
+    let (step, steps) = (row.get(11)?, row.get(12)?);
     Ok(Standing {
         repo: row.get(0)?,
         deployment: row.get(1)?,
@@ -57,7 +58,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
             // A phase of a later turnout: what was under way in it is begun anew like any other.
             under_way: phase.map(|phase| {
                 let phase = Phase::named(&phase).unwrap_or(Phase::Fetching);
-                UnderWay { phase, plans, losses, due_at }
+                UnderWay { phase, plans, losses, due_at, step, steps }
             }),
             watch: until.map(|until| Watch { generation: watched.unwrap_or(generation), until }),
             bake: bake.map(|until| Bake { generation: baked.unwrap_or(generation), until }),
@@ -88,14 +89,16 @@ pub(super) fn keep(
     let phase = under_way.map(|under_way| under_way.phase.name());
     let (plans, losses) = under_way.map_or((0, 0), |under_way| (under_way.plans, under_way.losses));
     let due_at = under_way.and_then(|under_way| under_way.due_at);
+    let (step, steps) = under_way.map_or((0, 0), |under_way| (under_way.step, under_way.steps));
     let mut keep = db.prepare_cached(
-        "INSERT INTO rollouts (repo, generation, deployment, phase, plans, losses, due_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO rollouts (repo, generation, deployment, phase, plans, losses, due_at, step, steps)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
            phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at,
-           waits_for = NULL, waits_hint = NULL",
+           step = excluded.step, steps = excluded.steps, waits_for = NULL, waits_hint = NULL, asked = NULL,
+           asked_why = NULL, asked_until = NULL",
     )?;
-    keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at])?;
+    keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at, step, steps])?;
     tell(db, repo, deployment, at)
 }
 
@@ -108,8 +111,8 @@ pub(super) fn end(
     at: Millis,
 ) -> rusqlite::Result<()> {
     let mut end = db.prepare_cached(
-        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL, waits_for = NULL,
-           waits_hint = NULL WHERE deployment = ?1 RETURNING repo",
+        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL, step = 0, steps = 0,
+           waits_for = NULL, waits_hint = NULL, asked = NULL, asked_why = NULL, asked_until = NULL WHERE deployment = ?1 RETURNING repo",
     )?;
     let repo: Option<String> = end.query_row([id], |row| row.get(0)).optional()?;
     let Some(repo) = repo else { return Ok(()) };

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Claimed, DeploymentId, DomainEvent, Finish, Millis, PutDown, State, Store, StoreError, Update, Waiting, WaitsFor,
-    clock::Clock, deployments, journal, queries, rollouts,
+    Wish, clock::Clock, deployments, journal, queries, rollouts,
 };
 use crate::rollout::{self, Action, Ending, Fact, Next, Phase, Rollout};
 
@@ -19,7 +19,8 @@ impl Store {
     pub async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
         let query = |db: &Connection| {
             let mut all = db.prepare_cached(&format!("{SELECT} ORDER BY repo"))?;
-            all.query_map([Phase::EngineAway.name(), Phase::BakeAwaited.name()], waiting)?.collect()
+            let all: Vec<Waiting> = all.query_map([], waiting)?.collect::<rusqlite::Result<_>>()?;
+            Ok(all.into_iter().filter(|one| one.phase.waits()).collect())
         };
         self.inner.readers.run("reading what waits", query).await
     }
@@ -61,11 +62,11 @@ impl Store {
 }
 
 /// Of all.
-const SELECT: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase FROM rollouts
-  WHERE phase IN (?1, ?2) AND deployment IS NOT NULL";
+const SELECT: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase, asked, asked_why, asked_until
+  FROM rollouts WHERE phase IS NOT NULL AND deployment IS NOT NULL";
 /// Of one repository, found by its name.
-const OF_ONE: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase FROM rollouts
-  WHERE repo = ?1 AND phase IN (?2, ?3) AND deployment IS NOT NULL";
+const OF_ONE: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase, asked, asked_why, asked_until
+  FROM rollouts WHERE repo = ?1 AND phase IS NOT NULL AND deployment IS NOT NULL";
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let summary: Option<String> = row.get(3)?;
@@ -73,17 +74,17 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         repo: row.get(0)?,
         deployment: row.get(1)?,
         until: row.get::<_, Option<Millis>>(2)?.unwrap_or_default(),
-        phase: row.get::<_, Option<String>>(5)?.and_then(|name| Phase::named(&name)).unwrap_or(Phase::EngineAway),
+        phase: row.get::<_, Option<String>>(5)?.and_then(|name| Phase::named(&name)).unwrap_or(Phase::Fetching),
         // An earlier turnout kept none.
         waits: WaitsFor { summary: summary.unwrap_or_else(|| "the engine went away".to_owned()), hint: row.get(4)? },
+        asked: Wish::read(row.get(6)?, row.get(7)?, row.get(8)?),
     })
 }
 
 /// What waits of a repository.
 pub(super) fn of(db: &Connection, repo: &str) -> rusqlite::Result<Option<Waiting>> {
     let mut one = db.prepare_cached(OF_ONE)?;
-    let phases = (Phase::EngineAway.name(), Phase::BakeAwaited.name());
-    one.query_row(params![repo, phases.0, phases.1], waiting).optional()
+    Ok(one.query_row([repo], waiting).optional()?.filter(|one| one.phase.waits()))
 }
 
 /// Takes up what waits of a repository, where this woke it.
@@ -93,7 +94,8 @@ pub(super) fn take_up(
     woken: Option<(DeploymentId, Fact)>,
     clock: &Clock,
 ) -> rusqlite::Result<Option<Claimed>> {
-    let Some((Waiting { deployment: id, until, waits, .. }, (woken, fact))) = of(db, repo)?.zip(woken) else {
+    let Some((Waiting { deployment: id, until, mut waits, asked, .. }, (woken, fact))) = of(db, repo)?.zip(woken)
+    else {
         return Ok(None);
     };
     let Some(deployment) = queries::deployment(db, id)?.filter(|one| one.state == State::Running && id == woken) else {
@@ -102,6 +104,9 @@ pub(super) fn take_up(
     let at = clock.now();
     // Whoever waited for what is due has looked at a clock that nobody can set.
     let now = if fact == Fact::Due { at.max(until) } else { at };
+    if let (Fact::TurnedDown, Some(Wish::TurnDown { why })) = (fact, asked) {
+        waits.summary = why;
+    }
     let Next { rollout, actions } = rollout::next(&rollouts::of(db, repo)?, fact, now);
     if actions.is_empty() {
         return Ok(None);

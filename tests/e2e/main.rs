@@ -59,6 +59,7 @@ mod switch_dies;
 mod switch_files;
 mod switch_killed;
 mod switch_protocols;
+mod switch_promote;
 mod switch_refused;
 mod switch_stays;
 mod turned_link;

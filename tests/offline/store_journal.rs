@@ -317,7 +317,8 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
         Act::Next(of) => drop(store.next(repo(of)).await.unwrap()),
         Act::Update(back, what) => {
             let phase = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling][usize::from(what % 4)];
-            let way = UnderWay { phase, plans: what.into(), losses: 1, due_at: (what == 5).then_some(77) };
+            let due_at = (what == 5).then_some(77);
+            let way = UnderWay { phase, plans: what.into(), losses: 1, due_at, step: 0, steps: 0 };
             let rollout = Rollout { generation: i64::from(what), under_way: Some(way), ..Rollout::default() };
             let update = Update {
                 phase: (what > 1).then_some(phase),
@@ -353,7 +354,8 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
             store.recover().await.unwrap();
         }
         Act::PutDown(back, losses) => {
-            let way = UnderWay { phase: Phase::EngineAway, plans: 1, losses: losses.into(), due_at: Some(77) };
+            let losses = losses.into();
+            let way = UnderWay { phase: Phase::EngineAway, plans: 1, losses, due_at: Some(77), step: 0, steps: 0 };
             let rollout = Rollout { generation: 1, under_way: Some(way), ..Rollout::default() };
             let update = Update { phase: Some(Phase::EngineAway), rollout: Some(rollout), ..Update::default() };
             let waits = WaitsFor { summary: "it went away".to_owned(), hint: None };

@@ -5,7 +5,7 @@ use turnout::{
     rollout::{self, Action, Ending, Fact, Phase, Why},
     store::{
         Cause, Claimed, Finish, HoldChange, NewDeployment, PutDown, Requested, Retention, State, Store, Update,
-        WaitsFor,
+        WaitsFor, Wish,
     },
 };
 
@@ -176,4 +176,50 @@ async fn a_push_that_gives_way_to_a_hold_waits_for_its_release() {
         panic!("it is not queued");
     };
     assert_eq!((superseded, hold.and_then(|hold| hold.newest)), (Some(claimed.deployment.id), asked(1).commit));
+}
+
+/// As the lane does once the next colour is ready and a person is to promote it.
+async fn put_down_ready(store: &Store, claimed: &Claimed) {
+    let mut rollout = claimed.rollout.clone();
+    let stands = Fact::Stands { until: PATIENCE, opens: false };
+    for fact in [Fact::Fetched, Fact::ColourPlanned, Fact::Ready { first: 0, steps: 0 }, stands] {
+        rollout = rollout::next(&rollout, fact, 1_000).rollout;
+    }
+    let update = Update { phase: Some(Phase::Offered), rollout: Some(rollout), ..Update::default() };
+    assert_eq!(store.put_down(claimed.deployment.id, update, waits()).await.unwrap(), PutDown::Waits);
+}
+
+/// What is asked of a next colour that waits is on the disk when it is accepted; the last word counts, but for one that it is not well.
+#[tokio::test]
+async fn what_is_asked_of_a_colour_that_waits_outlives_a_crash_until_it_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir);
+    assert_eq!(store.wish("shop", Wish::Promote).await.unwrap(), None, "nothing waits");
+    let claimed = begin(&store, asked(1)).await;
+    let id = claimed.deployment.id;
+    assert_eq!(store.wish("shop", Wish::Promote).await.unwrap(), None, "somebody works on it");
+    put_down_ready(&store, &claimed).await;
+    assert_eq!(store.wish("shop", Wish::Resume).await.unwrap(), None, "it is not paused");
+    let pause = Wish::Pause { until: 70 };
+    assert_eq!(store.wish("shop", pause.clone()).await.unwrap(), Some(id));
+    assert_eq!(store.waiting().await.unwrap()[0].asked, Some(pause.clone()));
+    let paused = store.claim("shop", Some((id, pause.fact()))).await.unwrap().expect("it is taken up");
+    assert_eq!(
+        (paused.actions, paused.rollout.under_way.unwrap().phase),
+        (vec![Action::Attend, Action::Wait], Phase::Paused)
+    );
+    assert_eq!(store.waiting().await.unwrap()[0].asked, None, "it is done");
+    assert_eq!(store.wish("shop", Wish::Promote).await.unwrap(), Some(id));
+    let unwell = Wish::TurnDown { why: "web ended".to_owned() };
+    assert_eq!(store.wish("shop", unwell.clone()).await.unwrap(), Some(id));
+    assert_eq!(store.wish("shop", Wish::Promote).await.unwrap(), None, "it is to be given up");
+    drop(store);
+    store = open(&dir);
+    assert_eq!(store.recover().await.unwrap().interrupted, vec![0; 0], "nobody worked on it");
+    assert_eq!(store.waiting().await.unwrap()[0].asked, Some(unwell.clone()));
+    let down = store.claim("shop", Some((id, unwell.fact()))).await.unwrap().expect("it is taken up");
+    assert_eq!(down.actions, [Action::Record(Ending::Failed(Why::TurnedDown)), Action::Mend]);
+    assert_eq!(down.waited.unwrap().summary, "web ended");
+    assert!(store.finish(id, Finish::Failed { error: "web ended".into() }).await.unwrap());
+    assert_eq!((store.waiting().await.unwrap(), store.wish("shop", Wish::Promote).await.unwrap()), (vec![], None));
 }

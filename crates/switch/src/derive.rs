@@ -67,6 +67,8 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         drain: pace::drain(&view),
         keep: pace::keep(&view),
         on_failure: pace::on_failure(&view, &classes, &mut notes),
+        promote: pace::promote(&view),
+        promote_deadline: pace::promote_deadline(&view),
         fallback: fallback(said),
         adapter: said.repos.adapter.clone(),
         refusals: refused.into_iter().map(Cause::refused).collect(),

@@ -8,7 +8,7 @@ use crate::{
     class::{Class, Reason, Source},
     protocol::Spoken,
     refusal::Refusal,
-    said::{Adapter, By, OnFailure, Order, Tls},
+    said::{Adapter, By, OnFailure, Order, Promote, Tls},
     snapshot::Mounted,
 };
 
@@ -41,6 +41,10 @@ pub struct Derived {
     pub keep: Given<Duration>,
     /// What a failure while baking asks for.
     pub on_failure: Given<OnFailure>,
+    /// Who has requests go to a colour that is ready.
+    pub promote: Given<Promote>,
+    /// How long a person has for that.
+    pub promote_deadline: Given<Duration>,
     /// Paths whose 404 is tried at the old colour while baking.
     pub fallback: Given<Vec<String>>,
     /// How a front outside is told who is live.

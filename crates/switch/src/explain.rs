@@ -9,7 +9,7 @@ use crate::{
     facts::ReadFrom,
     protocol::{Protocol, Spoken},
     refusal::Line,
-    said::{By, OnFailure, Order},
+    said::{By, OnFailure, Order, Promote},
     snapshot::Mounted,
 };
 
@@ -185,6 +185,18 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         row("drain: tunnels may last", &derived.drain),
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
     ];
+    let promote = &derived.promote;
+    let who = match promote.value {
+        Promote::Auto => None,
+        Promote::Manual => Some("it waits for `turnout promote`".to_owned()),
+        Promote::After(after) => Some(format!("{} after it is ready, or by `turnout promote`", short(after))),
+    };
+    if let Some(who) = who {
+        rows.push(vec!["requests go to the next colour".to_owned(), who, promote.from.to_string()]);
+    }
+    if promote.value == Promote::Manual {
+        rows.push(row("a promotion is waited for", &derived.promote_deadline));
+    }
     let fallback = &derived.fallback;
     if !fallback.value.is_empty() {
         let paths = fallback.value.join(", ");

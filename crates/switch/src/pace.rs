@@ -6,7 +6,7 @@ use crate::{
     class::Class,
     classify::Classes,
     derived::{Given, Note, OrderWhy, Origin},
-    said::{Layer, OnFailure, Order},
+    said::{Layer, OnFailure, Order, Promote},
     view::View,
 };
 
@@ -17,6 +17,9 @@ const BAKE: Duration = Duration(60 * SECOND);
 const DRAIN: Duration = Duration(30 * SECOND);
 /// How long a retired colour is kept: a day's worth of second thoughts, bounded for the disk's sake.
 const KEEP: Duration = Duration(24 * 3600 * SECOND);
+
+/// How long a promotion is waited for that nobody gives: over night, and the morning after. Two colours run meanwhile.
+const PROMOTE_DEADLINE: Duration = Duration(24 * 3600 * SECOND);
 
 fn update<'a>(view: &View<'a>, name: &str) -> Option<&'a UpdateConfig> {
     view.service(name)?.deploy.as_ref()?.update_config.as_ref()
@@ -78,6 +81,18 @@ pub(crate) fn drain(view: &View<'_>) -> Given<Duration> {
 
 pub(crate) fn keep(view: &View<'_>) -> Given<Duration> {
     said_or(view, |layer| layer.keep, KEEP)
+}
+
+/// Who has requests go to the next colour: turnout, unless it is said.
+pub(crate) fn promote(view: &View<'_>) -> Given<Promote> {
+    match view.said.stack(|layer| layer.promote) {
+        Some((value, source)) => Given { value, from: Origin::Said(source) },
+        None => Given { value: Promote::Auto, from: Origin::Default },
+    }
+}
+
+pub(crate) fn promote_deadline(view: &View<'_>) -> Given<Duration> {
+    said_or(view, |layer| layer.promote_deadline, PROMOTE_DEADLINE)
 }
 
 /// Said, else the longest `monitor` of those that move.

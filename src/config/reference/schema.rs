@@ -192,6 +192,8 @@ fn blue_green() -> Value {
             "order": order,
             "bake": duration(),
             "on_failure": words(&["rollback", "pause"]),
+            "promote": { "type": "string", "pattern": "^(auto|manual|after [0-9].*)$" },
+            "promote_deadline": duration(),
             "drain": duration(),
             "keep": duration(),
             "fallback": { "type": "array", "items": page },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::{Deployer, Failure, bakes::Ask};
 use crate::{
     config::Repo,
-    store::{Cause, ColourStanding, NewDeployment},
+    store::{Cause, ColourStanding, NewDeployment, Wish},
 };
 
 /// What came of it.
@@ -13,7 +13,7 @@ use crate::{
 pub enum Asked {
     /// It is done, in words.
     Done(String),
-    /// A deployment was queued that does it.
+    /// This deployment does it: it was queued, or goes on.
     Queued(i64),
 }
 
@@ -57,15 +57,21 @@ impl Deployer {
         Ok(Asked::Queued(queued.deployment))
     }
 
-    /// Ends a bake as good.
+    /// Has requests go to a next colour that waits; else ends a bake as good. `bake_only`: only that.
     ///
     /// # Errors
-    /// There is none, or the colour before could not be stopped.
-    pub async fn promote(self: &Arc<Self>, repo: &Repo) -> Result<Asked, Failure> {
+    /// There is neither, or the colour before could not be stopped.
+    pub async fn promote(self: &Arc<Self>, repo: &Repo, bake_only: bool) -> Result<Asked, Failure> {
+        if !bake_only && let Some(deployment) = self.wish(&repo.name, Wish::Promote).await? {
+            return Ok(Asked::Queued(deployment));
+        }
         match self.ask_bake(&repo.name, Ask::End).await {
             Some(done) => done.map(Asked::Done),
-            None => Err(Failure::new(format!("nothing of {} waits to be promoted: no bake is under way", repo.name))
-                .hint(format!("`turnout status {}` shows its colours", repo.name))),
+            None => Err(Failure::new(format!(
+                "nothing of {} waits to be promoted: neither does a next colour wait, nor is a bake under way",
+                repo.name
+            ))
+            .hint(format!("`turnout status {}` shows its colours", repo.name))),
         }
     }
 

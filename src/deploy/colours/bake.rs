@@ -154,25 +154,35 @@ impl Deployer {
         let stands = self.recorded(repo).await?;
         let Some(live) = stands.live() else { return Ok(None) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
+        let seen = self.fault_of(live, &made, |_| true).await?;
+        let said = seen.map(|seen| format!("{seen} while {} bakes", live.project));
+        Ok(said.map(|said| Fault { said, goes_back: made.goes_back }))
+    }
+
+    /// What is wrong with the services of a colour that are to run.
+    pub(super) async fn fault_of(
+        &self,
+        colour: &ColourRecord,
+        made: &Made,
+        runs: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>, Failure> {
         let engine = self.planner.engine().await?;
-        let listed = engine.containers(&live.project, true).await?;
-        for sight in engine.sights(&live.project).await? {
+        let listed = engine.containers(&colour.project, true).await?;
+        for sight in engine.sights(&colour.project).await? {
             let Some(one) = listed.iter().find(|one| one.id == sight.id && !one.oneoff) else { continue };
-            let Some(service) = made.services.iter().find(|service| service.name == one.service && !service.job) else {
-                continue;
-            };
+            let service = made.services.iter().find(|service| service.name == one.service && !service.job);
+            let Some(service) = service.filter(|service| runs(&service.name)) else { continue };
             let said = if sight.restarting || sight.restarts > 0 {
                 // They were made, or started, for this colour.
                 "ended and was restarted".to_owned()
             } else if sight.unhealthy {
                 "is unhealthy".to_owned()
-            } else if !sight.running && (sight.code != 0 || is_routed(&made, &service.name)) {
+            } else if !sight.running && (sight.code != 0 || is_routed(made, &service.name)) {
                 format!("ended with exit code {}", sight.code)
             } else {
                 continue;
             };
-            let said = format!("{} {said} while {} bakes", one.name, live.project);
-            return Ok(Some(Fault { said, goes_back: made.goes_back }));
+            return Ok(Some(format!("{} {said}", one.name)));
         }
         Ok(None)
     }

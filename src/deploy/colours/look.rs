@@ -11,7 +11,7 @@ use std::{
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
-    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Speaks},
+    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
     mistaken, obtained, ports, snapshots,
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
         protocol::Protocol as Spoken,
-        said::{self, OnFailure},
+        said::{self, OnFailure, Promote},
     },
     traffic::spot::{Host, Network, Prefix},
 };
@@ -102,6 +102,7 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
     let made = Made { snapshots: copies, ..made(&derived, &coloured, &loopback, &listeners) };
+    refuse_late_jobs(repo, &made)?;
     moving.project = coloured.project.clone();
     remaining.project = stays;
     remaining.stack.project.clone_from(&repo.project);
@@ -139,6 +140,18 @@ fn refuse(repo: &Repo, derived: &Derived, settings: &Settings) -> Result<(), Fai
         .hint(format!("nothing was changed; `turnout plan {}` shows all that was derived", repo.name)))
 }
 
+/// A job that comes after a change-over would have to run long after its files were read, where a promotion is waited for.
+fn refuse_late_jobs(repo: &Repo, made: &Made) -> Result<(), Failure> {
+    let late = made.services.iter().find(|one| one.job && one.alone).filter(|_| made.promotion.is_some());
+    let Some(late) = late else { return Ok(()) };
+    Err(Failure::new(format!(
+        "{} cannot be switched: `promote` other than auto is not there yet for a stack whose job {} waits for a service that \
+         must not run twice",
+        repo.name, late.name
+    ))
+    .hint("nothing was changed; take `promote` out"))
+}
+
 /// What was derived, and this turnout cannot do yet: each with what to write.
 pub fn not_there_yet(derived: &Derived) -> Vec<String> {
     let mut refused = Vec::new();
@@ -173,6 +186,12 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         if is_said {
             refused.push(format!("{key} is not there yet; take it out"));
         }
+    }
+    if derived.promote_deadline.from != Origin::Default && derived.promote.value != Promote::Manual {
+        refused.push(
+            "promote_deadline says how long a promotion is waited for, and none is: write `promote: manual`, or take it out"
+                .to_owned(),
+        );
     }
     refused
 }
@@ -289,10 +308,21 @@ fn made(
         routes: routes.collect(),
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
+        promotion: promotion(derived),
         led_by: derived.adapter.as_ref().map(lead::word),
         stand_ins: BTreeMap::new(),
         snapshots: Vec::new(),
     }
+}
+
+/// What it waits for once it is ready.
+fn promotion(derived: &Derived) -> Option<Promotion> {
+    let (by_itself, within) = match derived.promote.value {
+        Promote::Auto => return None,
+        Promote::Manual => (false, derived.promote_deadline.value),
+        Promote::After(after) => (true, after),
+    };
+    Some(Promotion { by_itself, within: i64::try_from(millis(within.as_std())).unwrap_or(i64::MAX) })
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

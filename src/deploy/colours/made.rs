@@ -25,6 +25,9 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// What it waits for once it is ready; nothing: requests go there at once.
+    #[serde(default)]
+    pub promotion: Option<Promotion>,
     /// The proxy of the user's own that leads to it; `None`: turnout-proxy.
     #[serde(default)]
     pub led_by: Option<String>,
@@ -47,6 +50,15 @@ pub struct MadeSnapshot {
     pub shown: String,
     /// A container may write to it.
     pub writable: bool,
+}
+
+/// What a colour waits for that is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Requests go there by themselves after that time; else it is given up then.
+    pub by_itself: bool,
+    /// How long, in milliseconds.
+    pub within: i64,
 }
 
 /// A service of a colour.
@@ -297,6 +309,7 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            promotion: None,
             led_by: None,
             stand_ins: BTreeMap::new(),
             snapshots: Vec::new(),

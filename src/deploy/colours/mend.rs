@@ -21,6 +21,7 @@ use crate::{
     config::Repo,
     engine::{ContainerStatus, Engine, Wake},
     report::Reporter,
+    rollout::Phase,
     steer::Steer,
     store::{ColourRecord, ColourStanding},
 };
@@ -100,7 +101,7 @@ impl Deployer {
                             tell(&mut told, name, &Failure::new(why));
                         }
                     }
-                    Ok(Seen { routed, otherwise: None }) => {
+                    Ok(Seen { routed, otherwise: None, .. }) => {
                         told.remove(name);
                         doubts.remove(name);
                         let age = routed.map(|routed| (routed.generation, routed.revision));
@@ -198,9 +199,14 @@ impl Deployer {
                 .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
         }
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
+        // A next colour that waits, or has waited and is about to be switched to, stays.
+        let stays = rollout.under_way.is_some_and(|one| {
+            one.phase.attends() || matches!(one.phase, Phase::Stepping | Phase::ChangingOver | Phase::Switching)
+        });
         // While something bakes, whoever looks after that stops what is to be stopped.
         let is_other = |one: &&ColourRecord| !matches!(one.standing, ColourStanding::Live | ColourStanding::InPlace);
         let others = stands.all.iter().filter(is_other);
+        let others = others.filter(|one| !stays || one.standing != ColourStanding::Next);
         for other in others.filter(|_| rollout.bake.is_none()) {
             self.at_rest(stands, other, engine, reporter).await?;
         }

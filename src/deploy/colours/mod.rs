@@ -16,6 +16,7 @@
 
 mod adopt;
 mod ask;
+mod attend;
 mod bake;
 mod came;
 mod classes;
@@ -25,6 +26,7 @@ mod lead;
 mod led;
 mod look;
 mod made;
+mod maintain;
 mod memory;
 mod mend;
 mod mistaken;
@@ -44,10 +46,12 @@ mod way;
 mod with;
 
 pub use ask::Asked;
+pub use attend::Ready;
 pub(super) use came::{Broke, Moved, Planned};
 pub use look::{Looked, Looking, look, not_there_yet};
-pub use made::Made;
+pub use made::{Made, Promotion};
 pub use obtained::refused;
 pub use preview::derive;
+pub use proxy::Glance;
 pub use stands::Stands;
 pub(super) use way::{Way, awaits};

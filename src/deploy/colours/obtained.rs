@@ -86,7 +86,7 @@ impl Deployer {
             return Vec::new();
         }
         // That it does not answer is told of the live colour.
-        let Some(Ok(status)) = self.glance().await else { return Vec::new() };
+        let Some(Ok(status)) = self.proxy_status().await else { return Vec::new() };
         let routes = status.routes.iter().filter(|route| route.repository == repo);
         let hosts: Vec<&String> = routes.flat_map(|route| &route.hosts).collect();
         status.certificates.iter().filter(|of| hosts.contains(&&of.host)).cloned().collect()

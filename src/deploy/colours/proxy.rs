@@ -66,36 +66,47 @@ impl Deployer {
 /// How long the proxy may take to say who is live, for whoever only asks how things stand.
 const GLANCE: Duration = Duration::from_secs(2);
 
+/// What the proxy says of a repository, for whoever only asks how things stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Why the live colour gets no requests, where the proxy says otherwise or nothing.
+    pub not_served: Option<String>,
+    /// Requests are answered by a page of the proxy's own.
+    pub maintained: bool,
+}
+
 impl Deployer {
     /// What the proxy says, if it does so soon.
-    pub(super) async fn glance(&self) -> Option<Result<Status, SteerError>> {
+    pub(super) async fn proxy_status(&self) -> Option<Result<Status, SteerError>> {
         let steer = Steer::new(self.planner.settings.proxy_socket.clone());
         timeout(GLANCE, steer.status()).await.ok()
     }
 
-    /// Why the live colour of a repository gets no requests, where the proxy says otherwise or nothing.
-    pub async fn not_served(&self, repo: &str, stands: &Stands) -> Option<String> {
-        let live = stands.live()?;
+    /// What the proxy says of a repository.
+    pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
+        let not = |said: String| Glance { not_served: Some(said), maintained: false };
+        let Some(live) = stands.live() else { return Glance::default() };
         let lead = match self.planner.find(repo).map(|repo| lead::other(&repo)) {
             Ok(Ok(Some(other))) => Lead::Other(other),
             Ok(Ok(None)) | Err(_) => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
-            Ok(Err(failure)) => return Some(failure.summary),
+            Ok(Err(failure)) => return not(failure.summary),
         };
         let seen = match timeout(GLANCE, lead.seen(repo)).await {
             Ok(Ok(seen)) => seen,
-            Ok(Err(error)) => return Some(error.to_string()),
-            Err(_) => return Some(format!("{} has not answered within {} s", lead.name(), GLANCE.as_secs())),
+            Ok(Err(error)) => return not(error.to_string()),
+            Err(_) => return not(format!("{} has not answered within {} s", lead.name(), GLANCE.as_secs())),
         };
         if let Some(why) = seen.otherwise {
-            return Some(format!("{} leads elsewhere than it was told: {why}", lead.name()));
+            return not(format!("{} leads elsewhere than it was told: {why}", lead.name()));
         }
-        match seen.routed.and_then(|routed| routed.colour) {
+        let not_served = match seen.routed.and_then(|routed| routed.colour) {
             Some((colour, _)) if colour == live.colour => None,
             Some((colour, _)) => Some(format!("the routes of {} lead to {colour}", lead.name())),
             // A stack without a route gets none.
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
             None => Some(format!("{} knows no route of it", lead.name())),
-        }
+        };
+        Glance { not_served, maintained: seen.maintained }
     }
 }
 

@@ -35,7 +35,7 @@ impl Deployer {
                 self.another_leads(&stands, live, &made, failure).await?;
             }
         }
-        let Seen { routed, otherwise } = steer.seen(repo).await?;
+        let Seen { routed, otherwise, maintained: _ } = steer.seen(repo).await?;
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
@@ -172,6 +172,7 @@ impl Deployer {
                 self.needs_mending(&repo.name);
             }
             self.bake_on(&repo.name).await;
+            self.attend_on(&repo.name).await;
         }
         // What was taken out of the list is not mended; what was begun is brought to its end.
         for gone in self.not_configured().await {

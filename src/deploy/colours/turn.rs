@@ -148,6 +148,10 @@ impl Deployer {
         commit: &str,
     ) -> Result<(), Broke> {
         let engine = self.planner.engine_at_first(of.recorder, of.cancel).await?;
+        if matches!(way.how, How::Ready) {
+            // It was ready when it began to wait.
+            answer(&way.made.routes_of(false), &way.project).await?;
+        }
         let alone = way.adopts.as_ref().is_none_or(Adopts::beside);
         if let Some(adopts) = way.adopts.clone().filter(|_| !alone) {
             self.before_it_ends(of, way, generation, true).await?;
@@ -189,7 +193,7 @@ impl Deployer {
                     None => Vec::new(),
                 }
             }
-            How::Back => engine.wake(&way.project, &way.made.wakes(true)).await?,
+            How::Back | How::Ready => engine.wake(&way.project, &way.made.wakes(true)).await?,
         };
         self.ask(of, way, &engine, &started, &mut routes).await?;
         learn(&mut way.made, routes);
@@ -207,7 +211,7 @@ impl Deployer {
     ) -> Result<(), Broke> {
         let project = match &way.how {
             How::Made(making) => making.looked.coloured.project.clone(),
-            How::Back => Project { name: way.project.clone(), ..Project::default() },
+            How::Back | How::Ready => Project { name: way.project.clone(), ..Project::default() },
         };
         // One that has been stopped for this one cannot be asked any more.
         let live = way.live.as_ref().map(|(_, live)| live.routes_of(false)).unwrap_or_default();

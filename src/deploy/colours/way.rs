@@ -1,13 +1,19 @@
 //! The way of one deployment from the live colour to the next one: what its actions know of each other. It is in no state:
 //! after a crash it is found out anew.
 
-use super::{bake, lead::Lead, look::Looked, made::Made, stands::Stands};
+use super::{
+    bake,
+    lead::Lead,
+    look::Looked,
+    made::{Made, Promotion},
+    stands::Stands,
+};
 use crate::{
     config::Repo,
     deploy::{Failure, Prepared},
     engine::Wake,
     git,
-    rollout::Bake,
+    rollout::{Bake, Phase},
     store::ColourRecord,
 };
 
@@ -88,6 +94,8 @@ pub enum How {
     Made(Box<Making>),
     /// It was live before, and is brought back.
     Back,
+    /// It was made, and has waited to be promoted. Its containers are as they were made, whatever the files say by now.
+    Ready,
 }
 
 /// What making a colour has to go by.
@@ -110,6 +118,31 @@ impl Way {
     /// Whether it is brought back.
     pub fn is_back(&self) -> bool {
         matches!(self.how, How::Back)
+    }
+
+    /// What it waits for once it is ready. The first colour of all, and one that is brought back, wait for nothing.
+    pub fn promotion(&self) -> Option<&Promotion> {
+        self.made.promotion.as_ref().filter(|_| self.live.is_some() && self.adopts.is_none() && !self.is_back())
+    }
+
+    /// Why it waits, in this phase.
+    pub fn awaits_promotion(&self, repo: &Repo, phase: Phase) -> Failure {
+        let name = &repo.name;
+        let live = self.live.as_ref().map_or("nothing", |(live, _)| live.project.as_str());
+        let what = match phase {
+            Phase::Counting => "is ready, and gets the requests when its time has come",
+            Phase::Paused => "is ready, and paused",
+            _ => "is ready, and waits to be promoted",
+        };
+        let on = match phase {
+            Phase::Paused => {
+                format!("`turnout resume {name}` has it go on, `turnout promote {name}` has requests go there")
+            }
+            _ => format!("`turnout promote {name}` has requests go there at once"),
+        };
+        Failure::new(format!("{} {what}; {live} gets the requests until then", self.project)).hint(format!(
+            "`turnout preview {name}` says where it is reached; {on}; `turnout abort {name}` gives it up"
+        ))
     }
 
     /// Services that end in the live colour before others start in the next one.
@@ -155,6 +188,7 @@ impl Way {
     pub fn text(&self) -> String {
         match &self.how {
             How::Made(making) => format!("{}\n{}", making.stays.text, making.moves.text),
+            How::Ready => format!("{} is ready and gets the requests\n", self.project),
             How::Back => format!("{} is started again and gets the requests\n", self.project),
         }
     }

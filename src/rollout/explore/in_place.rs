@@ -295,7 +295,7 @@ impl super::World for World {
         if self.alive && waits && self.queued.is_some() {
             return fault("something waits for the engine, and holds up what is newer");
         }
-        if let Some(UnderWay { phase, plans, losses, due_at }) = *under_way {
+        if let Some(UnderWay { phase, plans, losses, due_at, step: _, steps: _ }) = *under_way {
             if plans > PLANS || losses > LOSSES {
                 return fault("it goes on without an end");
             }

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde_json::Value;
-use turnout_compose::model::Project;
+use turnout_compose::model::{Duration, Project};
 use turnout_report::Mistakes;
 
 use super::{
     adapter::{adapter, of_project},
     fields::{Reading, below},
-    words::{By, Health, Layer, ListenSaid, OnFailure, Order, RouteSaid, Said, ServiceSaid, Tls},
+    words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
 use crate::{class::Class, protocol::Protocol};
 
@@ -24,6 +24,8 @@ pub const KEYS: &[&str] = &[
     "order",
     "bake",
     "on_failure",
+    "promote",
+    "promote_deadline",
     "drain",
     "keep",
     "fallback",
@@ -31,7 +33,7 @@ pub const KEYS: &[&str] = &[
 ];
 /// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
 /// the pen.
-pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "promote", "promote_deadline", "steps"];
+pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "steps"];
 /// Keys about one service.
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
@@ -95,6 +97,8 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     layer.on_failure = fields.get("on_failure").and_then(|(at, value)| {
         reading.word(&at, value, &[("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause)])
     });
+    layer.promote = fields.get("promote").and_then(|(at, value)| promote(reading, &at, value));
+    layer.promote_deadline = fields.get("promote_deadline").and_then(|(at, value)| reading.duration(&at, value));
     layer.adapter = match fields.get("adapter") {
         // It names sockets and files of the host.
         Some((at, _)) if path == EXTENSION => {
@@ -162,6 +166,21 @@ fn service(reading: &mut Reading, path: &str, value: &Value) -> ServiceSaid {
         None => {}
     }
     said
+}
+
+/// `auto`, `manual`, or `after` and a duration.
+fn promote(reading: &mut Reading, path: &str, value: &Value) -> Option<Promote> {
+    let text = value.as_str().unwrap_or_default();
+    let after = text.strip_prefix("after ").and_then(|text| Duration::parse(text.trim()).ok());
+    let read = match (text, after) {
+        ("auto", _) => Some(Promote::Auto),
+        ("manual", _) => Some(Promote::Manual),
+        (_, after) => after.filter(|after| after.0 > 0).map(Promote::After),
+    };
+    if read.is_none() {
+        reading.wrong(path, value, "one of auto, manual, or `after` and a duration such as `after 10m`");
+    }
+    read
 }
 
 fn class(reading: &mut Reading, path: &str, value: &Value) -> Option<Class> {

@@ -38,6 +38,18 @@ pub enum OnFailure {
     Pause,
 }
 
+/// Who has requests go to a colour that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Promote {
+    /// turnout, at once.
+    #[default]
+    Auto,
+    /// A person.
+    Manual,
+    /// turnout, after this time; a person may do it earlier, or call it off.
+    After(Duration),
+}
+
 /// A proxy of the user's own that leads requests, in the place of turnout-proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
@@ -216,6 +228,10 @@ pub struct Layer {
     pub bake: Option<Duration>,
     /// `on_failure`.
     pub on_failure: Option<OnFailure>,
+    /// `promote`.
+    pub promote: Option<Promote>,
+    /// `promote_deadline`.
+    pub promote_deadline: Option<Duration>,
     /// `drain`.
     pub drain: Option<Duration>,
     /// `keep`.

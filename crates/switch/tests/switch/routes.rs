@@ -169,6 +169,31 @@ services:
 }
 
 #[test]
+fn requests_go_to_the_next_colour_at_once_unless_it_is_said_otherwise() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}}";
+    for (switch, who, deadline) in [
+        (json!({}), None, None),
+        (json!({"promote": "auto"}), None, None),
+        (json!({"promote": "manual"}), Some("it waits for `turnout promote`"), Some("24h")),
+        (json!({"promote": "manual", "promote_deadline": "2h"}), Some("it waits for `turnout promote`"), Some("2h")),
+        (json!({"promote": "after 10m"}), Some("10m after it is ready, or by `turnout promote`"), None),
+    ] {
+        let shown = turnout_switch::explain(&derived_as(text, &no_facts(), &switch));
+        let of = |what: &str| {
+            let line = shown.lines().find(|line| line.trim_start().starts_with(what))?;
+            Some(line.trim_start().trim_start_matches(what).trim().to_owned())
+        };
+        let begins = |found: &Option<String>, with: Option<&str>| match (found, with) {
+            (None, None) => true,
+            (Some(found), Some(with)) => found.starts_with(with),
+            _ => false,
+        };
+        assert!(begins(&of("requests go to the next colour"), who), "{switch}: {shown}");
+        assert!(begins(&of("a promotion is waited for"), deadline), "{switch}: {shown}");
+    }
+}
+
+#[test]
 fn links_beside_the_networks_of_what_stays() {
     let text = "
 services:

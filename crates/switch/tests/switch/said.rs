@@ -14,7 +14,7 @@ fn every_mistake_has_its_path() {
         (json!(3), "switch: is the number 3; a mapping is wanted"),
         (
             json!({"servces": {}}),
-            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, drain, keep, fallback, adapter",
+            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, promote, promote_deadline, drain, keep, fallback, adapter",
         ),
         (json!({"steps": []}), "switch.steps: is not there yet; take it out"),
         (json!({"by": "commit"}), "switch.by: is `commit`; one of deploy, color is wanted"),
@@ -51,6 +51,14 @@ fn every_mistake_has_its_path() {
         ),
         (json!({"health": "up"}), "switch.health: is `up`; a path that begins with `/` is wanted"),
         (
+            json!({"promote": "after"}),
+            "switch.promote: is `after`; one of auto, manual, or `after` and a duration such as `after 10m` is wanted",
+        ),
+        (
+            json!({"promote": "after 0s"}),
+            "switch.promote: is `after 0s`; one of auto, manual, or `after` and a duration such as `after 10m` is wanted",
+        ),
+        (
             json!({"bake": "x", "keep": "y"}),
             "switch.bake: is `x`; a duration such as 90s or 24h is wanted; switch.keep: is `y`; a duration such as 90s or 24h is wanted",
         ),
@@ -62,7 +70,7 @@ fn every_mistake_has_its_path() {
     assert_eq!(
         found,
         "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, \
-         drain, keep, fallback, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
+         promote, promote_deadline, drain, keep, fallback, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
          job, shared, single is wanted"
     );
 }

@@ -82,6 +82,41 @@ impl World {
         self.beside(self.mending(false), |at| vec![("mends", World { mends: false, ..at }.learns())])
     }
 
+    /// What comes to a next colour that waits: its time, a person, whoever looks after it.
+    pub(super) fn waits_on(&self) -> Steps<World> {
+        if !self.alive || self.works() || !self.tries() {
+            return Vec::new();
+        }
+        let mut all: Steps<World> = vec![("its time is over", self.woken(Fact::Due))];
+        all.extend(self.may(|left| &mut left.promotes).map(|then| ("is promoted", then.woken(Fact::Promoted))));
+        if self.rollout.under_way.is_some_and(|one| one.phase == Phase::Paused) {
+            all.push(("is resumed", self.woken(Fact::Resumed)));
+        } else {
+            let paused = self.may(|left| &mut left.pauses);
+            all.extend(paused.map(|then| ("is paused", then.woken(Fact::Paused { until: 0 }))));
+        }
+        let fell = self.at(Standing::Next).is_some_and(|next| self.there[next].fell);
+        let turned = if fell { Some(self.clone()) } else { self.may(|left| &mut left.turns) };
+        if let Some(then) = turned.filter(|then| then.attends) {
+            // Its share is taken from it at once, where the proxy answers.
+            let shared = then.proxy.up && then.proxy.table.is_some_and(|table| table.also.is_some());
+            if let Some(live) = then.live().filter(|_| shared) {
+                let at_once = then.clone().does(Deed::Route(live, then.next_age()));
+                all.push(("is turned down at once", at_once.woken(Fact::TurnedDown)));
+                let dies = at_once.may(|left| &mut left.deaths).map(World::dies);
+                all.extend(dies.map(|then| ("is turned down, and the daemon dies", then)));
+            }
+            all.push(("is turned down", then.woken(Fact::TurnedDown)));
+        }
+        all.extend(
+            self.may(|left| &mut left.cancels).map(|then| ("its wait is cancelled", then.take(Fact::Cancelled))),
+        );
+        all.extend(
+            self.may(|left| &mut left.stops).map(|then| ("stops while it waits", then.take(Fact::Stopped).goes())),
+        );
+        all
+    }
+
     fn bake_over(at: World) -> Steps<World> {
         let at = World { baking: false, ..at };
         let told = at.clone().take(Fact::BakeOver);

@@ -50,14 +50,25 @@ impl World {
         let changes = |one: UnderWay| {
             matches!(
                 one.phase,
-                Phase::Warming | Phase::ChangingOver | Phase::Switching | Phase::Applying | Phase::Settling
-            )
+                Phase::Warming
+                    | Phase::Stepping
+                    | Phase::ChangingOver
+                    | Phase::Switching
+                    | Phase::Applying
+                    | Phase::Settling
+            ) || one.phase.attends()
         };
         if self.alive && self.kept.bake.is_some() && self.rollout.under_way.is_some_and(changes) {
             return Some("a deployment changes colours that bake");
         }
         if self.baking && self.works() && self.rollout.under_way.is_some_and(|one| one.phase != Phase::Fetching) {
             return Some("a bake is looked after while a deployment works");
+        }
+        if self.alive && self.tries() && !self.attends && !self.works() {
+            return Some("a next colour waits that nobody looks after");
+        }
+        if self.tries() && !self.works() && self.at(Standing::Next).is_none() {
+            return Some("what waits has no next colour");
         }
         if self.alive && self.kept.bake.is_some() && !self.baking && !self.works() && !self.mends {
             return Some("a bake that nobody looks after");
@@ -69,7 +80,12 @@ impl World {
     fn left_alone(&self) -> Option<World> {
         let mut world = World {
             engine: true,
-            left: super::Budget { routed_alone: self.left.routed_alone, ..super::NONE },
+            left: super::Budget {
+                routed_alone: self.left.routed_alone,
+                gate: self.left.gate,
+                canary: self.left.canary,
+                ..super::NONE
+            },
             ..self.clone()
         };
         world.proxy.up = true;
@@ -82,6 +98,7 @@ impl World {
                 () if world.waits_for(Phase::BakeAwaited) && world.kept.bake.is_none() => {
                     Some(("", world.woken(Fact::BakeOver)))
                 }
+                () if world.tries() => world.waits_on().into_iter().next(),
                 () if world.baking => world.bakes_on().pop(),
                 () if world.rollout.under_way.is_none() && world.queued.is_none() => return Some(world),
                 () => None,
@@ -103,6 +120,9 @@ impl World {
             return Some(wrong);
         }
         let live = self.live();
+        if self.proxy.table.is_some_and(|table| table.also.is_some()) {
+            return Some("a colour has a share of the requests for ever");
+        }
         if self.known.iter().any(|one| matches!(one.standing, Standing::Next | Standing::Previous)) {
             return Some("a colour stands where it cannot stay");
         }
@@ -135,6 +155,7 @@ impl explore::World for World {
         }
         all.extend(self.mends_beside());
         all.extend(self.bakes_on());
+        all.extend(self.waits_on());
         for phase in [Phase::EngineAway, Phase::BakeAwaited] {
             if !self.waits_for(phase) {
                 continue;
@@ -203,16 +224,19 @@ impl explore::World for World {
             return fault("something is under way and nothing is done about it, or something waits and holds the lane");
         }
         if let Some(due) = waits
-            && next(&self.rollout, Fact::Due, due).rollout.under_way.is_some()
+            && next(&self.rollout, Fact::Due, due).rollout.waits().is_some()
         {
             return fault("a wait that does not end when it is due");
         }
         if self.alive && waits.is_some() && self.queued.is_some() {
             return fault("something waits, and holds up what is newer");
         }
-        if let Some(UnderWay { phase, plans, losses, due_at }) = *under_way {
+        if let Some(UnderWay { phase, plans, losses, due_at, step, steps }) = *under_way {
             if plans > PLANS || losses > LOSSES {
                 return fault("it goes on without an end");
+            }
+            if step > steps {
+                return fault("a step beyond the last one");
             }
             if phase.waits() != due_at.is_some() {
                 return fault("a wait without an end");

@@ -29,6 +29,8 @@ pub(super) enum Deed {
     Hold,
     LetThrough,
     Route(Colour, (Generation, Generation)),
+    /// A share for the other one beside the live colour.
+    Share(Colour, (Generation, Generation)),
     /// Asks the proxy for its routes; nothing changes.
     Ask,
     NoteNext(Colour),
@@ -74,7 +76,7 @@ impl World {
     pub(super) fn silent(&self, deed: Deed) -> Option<Silent> {
         match deed {
             _ if deed.asks_engine() && !self.engine => Some(Silent::Engine),
-            Deed::Hold | Deed::Route(..) | Deed::Ask if !self.proxy.up => Some(Silent::Proxy),
+            Deed::Hold | Deed::Route(..) | Deed::Share(..) | Deed::Ask if !self.proxy.up => Some(Silent::Proxy),
             _ => None,
         }
     }
@@ -82,7 +84,8 @@ impl World {
     pub(super) fn does(mut self, deed: Deed) -> World {
         match deed {
             Deed::Make(colour) => {
-                let leads_here = self.proxy.table.is_some_and(|table| table.colour == colour);
+                let leads_here =
+                    self.proxy.table.is_some_and(|table| table.colour == colour || table.also == Some(colour));
                 self.must(!leads_here || self.lost, "the colour that requests go to was made anew");
                 let one = &mut self.there[colour];
                 (one.made, one.routed, one.workers) = (self.known[colour].made, false, false);
@@ -97,7 +100,9 @@ impl World {
             }
             Deed::Rest(colour, part) => {
                 let (routed, workers) = self.of(part);
-                let leads_here = self.proxy.table.is_some_and(|table| table.colour == colour) && !self.lost;
+                let leads_here =
+                    self.proxy.table.is_some_and(|table| table.colour == colour || table.also == Some(colour));
+                let leads_here = leads_here && !self.lost;
                 let may = !leads_here || !routed || (self.proxy.held && part == Part::Alone);
                 self.must(may, "the colour that requests go to was stopped");
                 let one = &mut self.there[colour];
@@ -114,8 +119,18 @@ impl World {
                 self.must(self.there[colour].made == made, "routes lead to containers that are no more");
                 self.must(self.there[colour].gated, "routes lead to a colour before its gate");
                 self.proxy.before = self.proxy.table;
-                self.proxy.table = Some(Table { age, colour, made });
+                self.proxy.table = Some(Table { age, colour, made, also: None });
                 self.lost = false;
+            }
+            Deed::Share(colour, age) => {
+                self.must(self.proxy.table.is_some_and(|table| table.age < age), "the generation at the proxy fell");
+                self.must(
+                    self.there[colour].made == self.known[colour].made,
+                    "a share for containers that are no more",
+                );
+                self.must(self.there[colour].gated, "a share for a colour before its gate");
+                self.proxy.before = self.proxy.table;
+                self.proxy.table = self.proxy.table.map(|table| Table { age, also: Some(colour), ..table });
             }
             Deed::NoteNext(colour) => {
                 let (made, commit) = (self.rollout.generation, self.running.map_or(0, |job| job.commit));
@@ -204,6 +219,18 @@ impl World {
         }
     }
 
+    /// How the routes are counted on within their generation.
+    pub(super) fn next_age(&self) -> (Generation, Generation) {
+        let at_proxy = self.proxy.table.map(|table| table.age).unwrap_or_default();
+        let age = self.confirmed.max(at_proxy);
+        (age.0, age.1 + 1)
+    }
+
+    /// Whether a next colour waits, so that it is to run on, and to have its share.
+    pub(super) fn tries(&self) -> bool {
+        self.rollout.attends()
+    }
+
     /// What mends: record and routes agree, the live colour runs whole, what is neither live nor baking stands still, and
     /// requests are let through. `retires`: what bakes has had its time.
     pub(super) fn mending(&self, retires: bool) -> Vec<Deed> {
@@ -211,6 +238,13 @@ impl World {
         let then = deeds.iter().fold(self.clone(), |then, deed| then.does(*deed));
         let live = then.live();
         let others = (0..then.known.len()).filter(|one| Some(*one) != live);
+        if let Some(live) = live
+            && then.proxy.table.is_some_and(|table| table.also.is_some())
+            && !self.tries()
+        {
+            let age = then.next_age();
+            deeds.extend([Deed::Route(live, age), Deed::NoteRoutes(age)]);
+        }
         if let Some(live) = live
             && !(then.there[live].routed && then.there[live].workers)
         {
@@ -220,6 +254,9 @@ impl World {
         for other in others {
             let (there, standing) = (then.there[other], then.known[other].standing);
             let bakes = standing == Standing::Previous && then.kept.bake.is_some() && !retires;
+            if standing == Standing::Next && self.tries() {
+                continue;
+            }
             if !bakes && (there.routed || there.workers) {
                 deeds.push(Deed::Rest(other, Part::All));
             }

@@ -1,7 +1,7 @@
 //! The lane of a repository that is deployed blue/green: what its actions do, and what they can come to.
 
 use super::{
-    Job, Standing, Steps, Way, World,
+    Gate, Job, Standing, Steps, Way, World,
     colours::{Deed, Part, Silent},
 };
 use crate::rollout::{Action, Ending, Fact, Millis, Next, next};
@@ -16,6 +16,17 @@ impl World {
         self.doing.extend(actions);
         let outside = matches!(fact, Fact::EngineGone { .. } | Fact::EngineBack);
         if outside || self.rollout.waits().is_some() || fact == Fact::Begin {
+            self.keep();
+        }
+        self.settle().gives_way()
+    }
+
+    /// The same, with the state that follows on the disk before anything is done.
+    fn taken_up(mut self, fact: Fact) -> World {
+        let Next { rollout, actions } = next(&self.rollout, fact, self.rollout.waits().unwrap_or_default());
+        self.rollout = rollout;
+        self.doing.extend(actions);
+        if self.rollout.under_way.is_some() {
             self.keep();
         }
         self.settle().gives_way()
@@ -41,6 +52,7 @@ impl World {
                 Action::Again => {}
                 Action::Wait => self.lane_is_free(),
                 Action::Bake => self.baking |= self.kept.bake.is_some(),
+                Action::Attend => self.attends = true,
                 Action::Mend => self.mends = true,
                 Action::EndWatch | Action::Watch => panic!("nothing is watched here"),
                 _ => break,
@@ -112,7 +124,10 @@ impl World {
     pub(super) fn woken(&self, fact: Fact) -> World {
         let mut then = self.clone();
         then.rollout.bake = then.kept.bake;
-        then.take(fact)
+        if let (true, Some(next)) = (then.tries(), then.at(Standing::Next)) {
+            then.way = Some(Way { live: then.live(), next, back: false });
+        }
+        then.taken_up(fact)
     }
 
     fn deeds(&self, action: Action) -> Vec<Deed> {
@@ -149,10 +164,27 @@ impl World {
             Action::Switch => way.map_or_else(Vec::new, |way| {
                 vec![Deed::Route(way.next, one), Deed::LetThrough, Deed::NoteSwitched(way.next, one)]
             }),
-            Action::GoBack => of_way(|way, _| {
-                let back = way.live.map(|live| Deed::Wake(live, Part::Alone));
-                [Deed::Rest(way.next, Part::Alone)].into_iter().chain(back).chain([Deed::LetThrough]).collect()
-            }),
+            Action::Step => match (way, self.rollout.under_way.map(|one| one.step)) {
+                (Some(way), Some(1..)) => {
+                    let age = self.next_age();
+                    vec![Deed::Share(way.next, age), Deed::NoteRoutes(age)]
+                }
+                // A preview is nobody's share.
+                _ => vec![Deed::Ask],
+            },
+            Action::GoBack => {
+                let shared = self.proxy.table.is_some_and(|table| table.also.is_some());
+                let age = self.next_age();
+                let route = way.and_then(|way| way.live).filter(|_| shared);
+                let mut deeds = route.map_or_else(Vec::new, |live| vec![Deed::Route(live, age), Deed::NoteRoutes(age)]);
+                deeds.extend(of_way(|way, _| {
+                    let back = way.live.map(|live| Deed::Wake(live, Part::Alone));
+                    [Deed::Rest(way.next, Part::Alone)].into_iter().chain(back).chain([Deed::LetThrough]).collect()
+                }));
+                deeds
+            }
+            // Whoever has a share of the requests is not stopped: what mends takes that away first.
+            Action::Abort if self.proxy.table.is_some_and(|table| table.also.is_some()) => vec![Deed::Ask],
             Action::Abort => of_way(|way, _| vec![Deed::Rest(way.next, Part::All), Deed::NoteAborted(way.next)]),
             _ => Vec::new(),
         }
@@ -165,12 +197,27 @@ impl World {
             Action::Plan => return Some(self.decides()),
             Action::Apply => Fact::Applied,
             Action::Settle => Fact::Settled { watch: None },
-            Action::Warm => Fact::Warmed,
+            Action::Warm => self.warmed(),
+            Action::Step => Fact::Stands { until: 0, opens: self.left.gate == Gate::Time },
             Action::ChangeOver => Fact::ChangedOver,
             Action::Switch => Fact::Switched { bake: self.kept.bake.map(|bake| bake.until), watch: None },
             Action::GoBack | Action::Abort => return None,
             other => panic!("{other:?} costs no wait"),
         })
+    }
+
+    /// What the next colour waits for. One that is brought back, or the first of all, waits for nothing.
+    fn warmed(&self) -> Fact {
+        let steps = u32::from(self.left.canary);
+        match (self.way, self.left.gate) {
+            (Some(Way { live: Some(_), back: false, .. }), Gate::Person | Gate::Time) => {
+                Fact::Ready { first: 0, steps }
+            }
+            (Some(Way { live: Some(_), back: false, .. }), Gate::Nothing) if steps > 0 => {
+                Fact::Ready { first: 1, steps }
+            }
+            _ => Fact::Warmed,
+        }
     }
 
     /// Which colour is next, if any.
@@ -290,7 +337,7 @@ impl World {
 
     /// The daemon is no more, and all that it only knew.
     pub(super) fn goes(mut self) -> World {
-        (self.alive, self.baking, self.mends, self.way) = (false, false, false, None);
+        (self.alive, self.baking, self.attends, self.mends, self.way) = (false, false, false, false, None);
         self.doing.clear();
         self
     }

@@ -36,6 +36,25 @@ struct Budget {
     proxies: u8,
     /// It comes back with the table before that.
     losses: u8,
+    /// What the next colour waits for once it is ready.
+    gate: Gate,
+    /// Steps of a canary.
+    canary: u8,
+    /// Somebody promotes it.
+    promotes: u8,
+    /// Somebody has it stay as it is.
+    pauses: u8,
+    /// It is turned down, for no reason that this world has.
+    turns: u8,
+}
+
+/// What the next colour waits for once it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+enum Gate {
+    #[default]
+    Nothing,
+    Person,
+    Time,
 }
 
 /// Where a colour stands, as it is recorded.
@@ -75,6 +94,8 @@ struct Table {
     age: (Generation, Generation),
     colour: Colour,
     made: Generation,
+    /// Has a share beside that one.
+    also: Option<Colour>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -117,8 +138,9 @@ struct World {
     recorded: Generation,
     /// Commits that are not tried again, as bits.
     taken_back: u8,
-    /// Somebody looks after the bake; something is to be mended beside the lane.
+    /// Somebody looks after the bake; after a next colour that waits; something is to be mended beside the lane.
     baking: bool,
+    attends: bool,
     mends: bool,
     known: [Known; 2],
     there: [There; 2],
@@ -161,10 +183,15 @@ const NONE: Budget = Budget {
     backs: 0,
     proxies: 0,
     losses: 0,
+    gate: Gate::Nothing,
+    canary: 0,
+    promotes: 0,
+    pauses: 0,
+    turns: 0,
 };
 
 /// Each disturbance often enough to meet its limit, and each with each that it can make worse.
-const SEARCHES: [Budget; 10] = [
+const SEARCHES: [Budget; 15] = [
     Budget { pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, cancels: 1, ..NONE },
     Budget { pushes: 2, deaths: 1, failures: 1, falls: 1, backs: 1, proxies: 1, losses: 1, ..NONE },
     Budget { pushes: 2, deaths: 2, failures: 1, outages: 1, backs: 1, ..NONE },
@@ -175,6 +202,11 @@ const SEARCHES: [Budget; 10] = [
     Budget { routed_alone: true, pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, ..NONE },
     Budget { routed_alone: true, pushes: 2, deaths: 1, failures: 1, falls: 1, backs: 1, proxies: 1, losses: 1, ..NONE },
     Budget { routed_alone: true, pushes: 2, deaths: 1, stops: 1, cancels: 1, outages: 1, backs: 1, ..NONE },
+    Budget { gate: Gate::Person, canary: 2, pushes: 2, promotes: 2, pauses: 1, deaths: 1, ..NONE },
+    Budget { gate: Gate::Time, canary: 1, pushes: 2, promotes: 1, cancels: 1, stops: 1, outages: 1, ..NONE },
+    Budget { canary: 2, pushes: 2, turns: 1, falls: 1, deaths: 1, failures: 1, ..NONE },
+    Budget { canary: 1, pushes: 2, promotes: 1, backs: 1, proxies: 1, losses: 1, deaths: 1, ..NONE },
+    Budget { canary: 2, pushes: 3, pauses: 1, turns: 1, failures: 1, ..NONE },
 ];
 
 #[test]
