@@ -321,11 +321,12 @@ impl<'a> Drive<'a> {
 
     /// Keeps what the next colour is, for whoever goes on with it once it is promoted.
     async fn step(&mut self) -> Result<Fact, Ended> {
-        let Some(way) = &self.found.way else { return Err(guard::fault("no colour was planned").into()) };
+        let generation = self.rollout.generation;
+        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         let Some(colours::Promotion { by_itself, within }) = way.promotion().cloned() else {
             return Err(guard::fault("a promotion is waited for that nobody wants").into());
         };
-        self.deployer.keep_ready(self.of, way).await?;
+        self.deployer.reach_next(self.of, way, generation).await?;
         Ok(Fact::Stands { until: now_ms().saturating_add(within), opens: by_itself })
     }
 

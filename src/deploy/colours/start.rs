@@ -127,7 +127,8 @@ impl Deployer {
             age = age.max((routed.generation, routed.revision + 1));
         }
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        let wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
+        let mut wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
+        self.joined(&mut wanted, stands, &self.store.rollout(repo).await.map_err(unknown)?)?;
         steer.apply(repo, &wanted).await?;
         self.store.routes_confirmed(repo, age).await.map_err(unknown)
     }
