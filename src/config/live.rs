@@ -465,6 +465,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "set as the time of a file")]
     fn a_secret_file_counts_as_it_is_now() {
         let (bench, live) = Bench::new("shop: $/shop\n");
         let file = bench.dir.path().join("hook");

@@ -1,5 +1,6 @@
 //! Lets one caller at a time look at a file. Others wait for at most a moment and then go on with what is known, for
 //! the disk may hang.
+#![expect(clippy::disallowed_methods, reason = "threads wait here, by a condition variable")]
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -56,7 +57,6 @@ impl Turn {
     /// `None`: not within the limit, though it may come yet.
     fn wait(&self, limit: Duration) -> Option<Option<Mine>> {
         let Turn { inner, counts } = self;
-        #[expect(clippy::disallowed_methods, reason = "threads wait here, by a condition variable")]
         let until = Instant::now() + limit;
         let mut now = inner.now();
         loop {
