@@ -39,6 +39,7 @@ mod store;
 mod store_facts;
 mod store_holds;
 mod store_journal;
+mod store_readers;
 mod store_rollouts;
 mod store_waits;
 mod webhook_bench;
