@@ -54,7 +54,7 @@ pub(super) struct Done {
 
 /// What a deployment comes to, where it does not fail.
 pub(super) enum Came {
-    /// Everything runs.
+    /// It has come to its verdict: everything runs as it should.
     Done(Done),
     /// There is nothing to be done until a fact comes from outside.
     Waits(Box<woken::Wait>),

@@ -148,7 +148,9 @@ fn grpc_proxy_protocol_and_tls_by_host_go_through_a_switch_under_load() {
     );
     let (_proxy, daemon) = shop.serve_as(&[shop.entry(&of_shop_entry), blog.entry(&of_blog_entry)].concat(), &[]);
     let first = [&shop, &blog].map(|one| daemon.deploy_by_push(&one.site.push()));
-    first.map(|id| daemon.expect_success(id));
+    for id in first {
+        daemon.expect_success(id);
+    }
 
     let (calls, secret) = (Calls::on(plain, None), Calls::on(tls, Some(("api.example", of_api))));
     calls.wait_for("one", 50);

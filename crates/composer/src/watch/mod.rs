@@ -41,7 +41,6 @@ pub(super) enum Line {
     Said(String),
 }
 
-/// `watch`.
 pub(super) async fn watch(session: &Session, args: &WatchArgs) -> anyhow::Result<u8> {
     let mut project = session.load(&args.services)?;
     let progress = Progress::new(session.mode()).without_output(args.quiet).without_pulls(args.quiet);

@@ -37,7 +37,7 @@ pub enum Ended {
     Done,
     /// It was not needed.
     Skipped,
-    /// It failed.
+    /// It was begun and did not do what it should.
     Failed,
     /// It was never begun, or given up.
     Abandoned,
