@@ -308,7 +308,7 @@ impl Deployer {
             let generation = u64::try_from(live.generation).unwrap_or_default();
             falls_back(wanted, &way.made.reach.fallback, &Second { name: &live.colour, generation, made: before });
         }
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let mut applied = way.steer.apply(&repo.name, &wanted).await;
         if applied.as_ref().is_err_and(|error| error.is_absent()) {
             recorder.warn(format!("{} is not there just now: it is started, or waited for", way.steer.name()));
