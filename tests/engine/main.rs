@@ -34,6 +34,7 @@ mod holdings;
 mod interchange;
 mod lane_waits;
 mod nameless;
+mod rests;
 mod versions;
 mod waits;
 mod watch;
