@@ -95,7 +95,7 @@ fn calls_have_their_trailers_and_go_side_by_side_on_one_connection() {
     let (_place, proxy, listen) = before(red.address, &["--threads", "1"]);
     let mut client = Http2::to(listen);
     // Some servers name the length of what the trailers follow.
-    let path = |at: usize| if at % 2 == 0 { "/echo" } else { "/sized" };
+    let path = |at: usize| if at.is_multiple_of(2) { "/echo" } else { "/sized" };
     let sent: Vec<_> = (0..50).map(|at| client.sends(call(path(at)), b"\0\0\0\0\x02hi", HeaderMap::new())).collect();
     for one in sent {
         let answer = client.answer(one).unwrap();
