@@ -20,6 +20,7 @@ siege() {
   { cat "$work/siege.yaml"; printf '    secret_env: OWN\n'; } >"$work/siege-own.yaml"
 
   {
+    printf '\n## Under siege\n\n'
     echo '| deliveries answered of 20, slowest answer, peak of memory | turnout | turnout, secret of the repository | webhook |'
     echo '|---|---|---|---|'
   } >>"$work/tables"
@@ -42,6 +43,7 @@ siege() {
     done
     echo "| $(siege_words "$scenario") |$cells" >>"$work/tables"
   done
+  echo >>"$work/tables"
   local all=no lost slow most
   lost=$(awk '{ n += $2 - $1 } END { print n }' "$work/siege")
   slow=$(sort -n -k 3 "$work/siege" | awk 'END { print $3 }') most=$(sort -n -k 4 "$work/siege" | awk 'END { print $4 }')

@@ -1,4 +1,5 @@
 //! A client of the daemon's control socket: HTTP/1.1 over a Unix socket, JSON both ways.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::path::{Path, PathBuf};
 
@@ -22,22 +23,15 @@ const MAX_LINE: usize = 1 << 20;
 /// Why a request to the daemon failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens.
+    /// Nobody listens on the control socket.
     #[error("the turnout daemon does not answer on {socket}: {source}")]
-    Unreachable {
-        /// Socket tried.
-        socket: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
+    Unreachable { socket: PathBuf, source: std::io::Error },
     /// The daemon said no.
     #[error("{message}")]
     Refused {
-        /// HTTP status.
         status: u16,
-        /// Its words.
+        /// The daemon's words.
         message: String,
-        /// What to do.
         hint: Option<String>,
     },
     /// The daemon's words make no sense.

@@ -14,7 +14,19 @@ use crate::{
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served, certificates } = status;
+    let ColoursStatus {
+        live,
+        next,
+        previous,
+        failed,
+        removed,
+        kept_until,
+        bakes_until,
+        next_waits,
+        maintained,
+        not_served,
+        certificates,
+    } = status;
     let gets = match maintained {
         true => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
         false => "gets the requests".to_owned(),
@@ -32,8 +44,12 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     }
     let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
     line(next, if *next_waits { &waits } else { "is being made" })?;
-    let goes_back = format!("`turnout rollback {repo}` brings it back");
+    let goes_back = match kept_until {
+        Some(until) => format!("`turnout rollback {repo}` brings it back until {}", when(*until)),
+        None => format!("`turnout rollback {repo}` brings it back"),
+    };
     line(previous, &goes_back)?;
+    line(removed, "was kept as long as `keep` says: there is nothing to go back to")?;
     line(failed, "stopped and left to be looked at")?;
     for status in certificates {
         writeln!(out, "  {}", certificate_lines::line(status, crate::deploy::now_ms().div_euclid(1_000)))?;

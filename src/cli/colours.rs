@@ -70,12 +70,21 @@ fn read_page(path: &Path) -> Result<String, Trouble> {
 pub(super) async fn preview(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
     let mut display = Display::stdout();
     let reply: PreviewReply = client.get(&format!("/v1/repositories/{repo}/preview")).await?;
-    let PreviewReply { project, commit, places } = reply;
+    let PreviewReply { project, commit, places, reached, cookie } = reply;
     let commit = commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)));
     display.say(&format!("{project}{commit} is ready and gets no requests yet; on this machine it is reached at"))?;
     for PreviewPlace { service, port, address, http } in &places {
         let address = if *http { format!("http://{address}/") } else { address.clone() };
         display.say(&format!("  {service}:{port}  {address}"))?;
+    }
+    for address in &reached {
+        display.say(&format!("as long as it waits, also at {address}"))?;
+    }
+    if let Some(cookie) = &cookie {
+        display.say(&format!(
+            "as long as it waits, also at the usual addresses with this cookie, which is a secret: {cookie} (in a browser's console: \
+             document.cookie = '{cookie}; path=/')"
+        ))?;
     }
     if places.is_empty() {
         display.say("  no port: whoever gets requests of it changes over only then")?;
@@ -180,8 +189,12 @@ mod tests {
                 live: Some(live),
                 next: none.clone(),
                 previous: none.clone(),
-                failed: none,
+                failed: none.clone(),
+                removed: none,
+                kept_until: None,
                 bakes_until,
+                next_waits: false,
+                maintained: false,
                 not_served: None,
                 certificates: Vec::new(),
             }

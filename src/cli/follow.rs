@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Deployments looked through for the one that repeats an interrupted one.
 const LOOK_BACK: usize = 100;
 
-/// Which log.
+/// Which log is followed.
 #[derive(Debug, Clone)]
 pub(super) enum Which {
     /// Of one deployment, until it ends.
@@ -79,7 +79,7 @@ pub(super) enum Broken<E> {
 struct Reached {
     /// Last line of the one deployment.
     line: Option<i64>,
-    /// Of many.
+    /// Of the log of many: where the last message ended.
     position: Option<Position>,
 }
 

@@ -110,7 +110,7 @@ impl Visit for Named {
     }
 }
 
-/// Writes them.
+/// Writes the fields of one line.
 struct Line<'w> {
     writer: Writer<'w>,
     masks: Masks,

@@ -29,7 +29,7 @@ const BUFFERED_BYTES: usize = 64 << 10;
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,

@@ -19,9 +19,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the daemon can be reached.
 pub(super) struct Doors {
-    /// For forges.
+    /// The webhook port.
     pub(super) web: TcpListener,
-    /// For commands.
+    /// The control socket.
     pub(super) control: UnixListener,
 }
 

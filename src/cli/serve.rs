@@ -222,6 +222,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         let deployer = Arc::clone(&deployer);
         async move { deployer.keep_colours().await }
     });
+    let kept = tokio::spawn({
+        let deployer = Arc::clone(&deployer);
+        async move { deployer.remove_what_is_kept().await }
+    });
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     // Whom to tell comes with later settings; what was left of former ones is seen to.
     let seed = RandomState::new().hash_one(std::process::id());
@@ -258,6 +262,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     control.await.context("the control socket failed")?;
     keeper.abort();
     looking.abort();
+    kept.abort();
     holding.abort();
     proxy.abort();
     copier.abort();

@@ -16,7 +16,7 @@ pub enum Trouble {
     Mistakes(config::Mistakes),
     /// The daemon has ended meanwhile.
     Gone(String),
-    /// Anything else.
+    /// An error that has no exit code of its own.
     Other(anyhow::Error),
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Looking {
 /// What a look has found.
 pub(super) struct Found {
     pub(super) seen: Seen,
-    /// What counts.
+    /// The list that counts: this one, or the last one without a mistake.
     pub(super) loaded: RepoList,
     pub(super) secret_stamps: Vec<Option<Stamp>>,
     /// What is wrong.

@@ -24,7 +24,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// One mistake.
+/// One mistake in `repos.yaml` or a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// Where it stands.
@@ -70,7 +70,7 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(pub Vec<Mistake>);
 
 impl Mistakes {
-    /// One mistake.
+    /// A list with nothing else in it.
     pub fn one(mistake: Mistake) -> Mistakes {
         Mistakes(vec![mistake])
     }

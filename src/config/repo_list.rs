@@ -12,7 +12,7 @@ use super::{
 /// The repositories with what reading them needed from outside.
 #[derive(Debug, Default)]
 pub struct RepoList {
-    /// The list.
+    /// What `repos.yaml` says.
     pub repos: Repos,
     /// Webhook secrets of single repositories, by name.
     pub secrets: HashMap<String, Secret>,

@@ -29,7 +29,7 @@ pub struct Layers {
     pub dotenv_file: String,
     /// The secret read from a file, if one was named and could be read. Counts where no secret is given as text.
     pub secret_from_file: Option<Secret>,
-    /// That file.
+    /// The file of `secret_from_file`, for messages.
     pub secret_file: PathBuf,
     /// Directory of `repos.yaml` and `.env` where they are not named: `.` or `/etc/turnout`.
     pub home: PathBuf,
@@ -38,7 +38,7 @@ pub struct Layers {
 /// Form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,
@@ -49,7 +49,7 @@ pub enum LogFormat {
 pub struct Settings {
     /// Address of the webhook server.
     pub listen: SocketAddr,
-    /// `repos.yaml`.
+    /// Path of `repos.yaml`.
     pub repos: PathBuf,
     /// Secret that deliveries are signed with.
     pub webhook_secret: Option<Secret>,
@@ -129,7 +129,7 @@ pub struct Settings {
     pub backup_keep: usize,
     /// Bytes to which the engine's build cache is cut after a build; none = left to the engine.
     pub keep_build_cache: Option<u64>,
-    /// See [`Settings::variables`].
+    /// What [`Settings::variables`] hands out.
     variables: Variables,
 }
 

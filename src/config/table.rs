@@ -41,7 +41,7 @@ pub struct Setting {
 /// How a setting may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `--name VALUE`.
+    /// With a value: `--name VALUE`.
     Value,
     /// `--name` alone means `true`.
     Flag,

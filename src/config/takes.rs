@@ -16,23 +16,23 @@ use super::{Secret, units};
 pub enum Takes {
     /// `true` or `false`, in any case, and the usual other words.
     Switch,
-    /// A duration.
+    /// A duration, such as `30s` or `5m`.
     Time {
         /// 0 has a meaning.
         zero: bool,
     },
     /// A size, in bytes.
     Size {
-        /// The smallest.
+        /// The smallest that is taken.
         least: u64,
-        /// The largest.
+        /// The largest that is taken.
         most: u64,
     },
     /// A whole number.
     Count {
-        /// The smallest.
+        /// The smallest that is taken.
         least: usize,
-        /// The largest.
+        /// The largest that is taken.
         most: usize,
     },
     /// One of these words, in any case.
@@ -47,7 +47,7 @@ pub enum Takes {
     Path,
     /// The address of a Docker engine.
     Engine,
-    /// Any text.
+    /// Any text; the setting itself says more.
     Text,
 }
 

@@ -10,7 +10,7 @@ use crate::plan::BuiltImage;
 /// An image that is to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// Its ID.
+    /// The image's ID.
     pub id: String,
     /// What it is, in words: `redshop-web`.
     pub of: String,
@@ -23,7 +23,7 @@ pub struct Removal {
 /// What becomes of images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Judged {
-    /// These go.
+    /// What is removed now.
     pub removals: Vec<Removal>,
     /// These would go, but stay for the reason given.
     pub spared: Vec<String>,

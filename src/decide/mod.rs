@@ -27,7 +27,7 @@ pub enum Mode {
     /// a service whose image it is built upon.
     #[default]
     Auto,
-    /// Triggers only.
+    /// Only a changed trigger file has a service rebuilt.
     Triggers,
 }
 
@@ -82,7 +82,7 @@ pub struct BuildFacts {
 /// What is known of a service.
 #[derive(Debug, Clone)]
 pub struct ServiceFacts {
-    /// Its name.
+    /// The Compose service's name.
     pub name: String,
     /// How it is built; none: its image is pulled, and nothing here concerns it.
     pub build: Option<BuildFacts>,
@@ -105,7 +105,7 @@ pub struct Facts {
     pub trigger_file: TriggerFile,
     /// The caller wants a rebuild, for this reason.
     pub forced: Option<String>,
-    /// The services.
+    /// Every service of the project, built or not.
     pub services: Vec<ServiceFacts>,
 }
 
@@ -118,7 +118,7 @@ pub struct ServiceDecision {
     pub reason: String,
 }
 
-/// The decision.
+/// What is rebuilt, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Every service of the facts.

@@ -93,7 +93,7 @@ pub enum Before<'a> {
 /// What the container does at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// It runs.
+    /// It runs, or is paused or between two starts.
     Live,
     /// It has ended.
     Ended,

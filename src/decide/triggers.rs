@@ -22,7 +22,7 @@ pub struct Triggers {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the trigger {glob:?} is no valid glob: {message}")]
 pub struct BadGlob {
-    /// As configured.
+    /// As `repos.yaml` has it.
     pub glob: String,
     /// What is wrong with it.
     pub message: String,

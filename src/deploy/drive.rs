@@ -60,7 +60,7 @@ pub(super) enum Came {
     /// Everything runs.
     Done(Done),
     /// There is nothing to be done until a fact comes from outside.
-    Waits(woken::Wait),
+    Waits(Box<woken::Wait>),
 }
 
 /// What the actions of a deployment found out, for those after them. It is in no state: after a crash it is found out anew.
@@ -144,7 +144,7 @@ impl<'a> Drive<'a> {
                     self.leave(action).await;
                     continue;
                 }
-                Action::Wait => return Ok(Came::Waits(self.wait())),
+                Action::Wait => return Ok(Came::Waits(Box::new(self.wait()))),
                 Action::Record(ending) => return self.end(ending).map(Came::Done),
                 // What comes after the end is the store's and the lane's.
                 Action::Again | Action::Watch | Action::Bake | Action::Mend | Action::Attend => continue,
@@ -324,11 +324,12 @@ impl<'a> Drive<'a> {
 
     /// Keeps what the next colour is, for whoever goes on with it once it is promoted.
     async fn step(&mut self) -> Result<Fact, Ended> {
-        let Some(way) = &self.found.way else { return Err(guard::fault("no colour was planned").into()) };
+        let generation = self.rollout.generation;
+        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         let Some(colours::Promotion { by_itself, within }) = way.promotion().cloned() else {
             return Err(guard::fault("a promotion is waited for that nobody wants").into());
         };
-        self.deployer.keep_ready(self.of, way).await?;
+        self.deployer.reach_next(self.of, way, generation).await?;
         Ok(Fact::Stands { until: now_ms().saturating_add(within), opens: by_itself })
     }
 

@@ -53,13 +53,13 @@ fn is_other_color(repo: &Repo, project: &str, name: &str) -> bool {
 
 /// What is asked about a first deployment.
 pub struct First<'a> {
-    /// The repository.
+    /// The repository that is deployed for the first time.
     pub repo: &'a Repo,
     /// All that are configured.
     pub all: &'a [Repo],
     /// The project that is to be deployed.
     pub project: &'a str,
-    /// Its colour.
+    /// The colour that its `.env` chooses.
     pub color: &'a str,
     /// The address of its remote, without credentials.
     pub remote: Option<&'a str>,

@@ -71,7 +71,7 @@ enum Now {
 
 /// Why a connection was left.
 enum Left {
-    /// It ended.
+    /// The engine closed it.
     Ended,
     /// Everything is to be read again.
     Anew,

@@ -46,7 +46,7 @@ const LIVING: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/var/log
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub struct Looked {
-    /// By service.
+    /// What each service mounts, by its name.
     pub reads: BTreeMap<String, Reads>,
     /// By service: sources that are not there.
     pub absent: BTreeMap<String, Vec<Absent>>,

@@ -13,7 +13,7 @@ use crate::{
 pub struct TreeProject {
     /// Project name and files.
     pub stack: Stack,
-    /// The project.
+    /// The project, interpolated and resolved.
     pub project: Project,
     /// What was odd, in words.
     pub warnings: Vec<String>,
@@ -24,13 +24,13 @@ pub struct TreeProject {
 /// A deployment, decided but not begun.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    /// The project.
+    /// The project that is deployed.
     pub loaded: TreeProject,
     /// What the changed files were compared with.
     pub base: Base,
     /// What is rebuilt, and why.
     pub decision: Decision,
-    /// The steps.
+    /// What will be done, step by step.
     pub plan: Plan,
     /// The steps as they are printed.
     pub text: String,

@@ -19,7 +19,7 @@ const FOLDER: &str = "plans";
 /// What a plan is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// Configured name.
+    /// The repository, as `repos.yaml` calls it.
     pub repo: &'a str,
     /// As if with `--rebuild`.
     pub rebuild: bool,

@@ -54,7 +54,7 @@ impl Deployer {
         let job = &claimed.deployment;
         let ending = match called_off::at_last(work, &cancel).await {
             Ok(Came::Waits(wait)) => {
-                return match self.put_down(job, wait, &recorder, stopping).await {
+                return match self.put_down(job, *wait, &recorder, stopping).await {
                     true => Ran::Waits,
                     false => Ran::Over(None),
                 };

@@ -41,7 +41,7 @@ pub enum StackError {
         "COLOR is `{color}` in .env, which makes the project name `{project}`; Compose allows lower-case letters, digits, `-` and `_`, beginning with a letter or digit"
     )]
     BadColor {
-        /// As written.
+        /// As `.env` has it.
         color: String,
         /// What it would make.
         project: String,
@@ -57,7 +57,7 @@ pub enum StackError {
     OtherModeOnly {
         /// Value of DEBUG.
         debug: bool,
-        /// Names tried.
+        /// Names of files that were looked for.
         looked_for: String,
         /// What there is.
         found: String,

@@ -114,7 +114,7 @@ impl Deployer {
     }
 }
 
-/// One watch.
+/// The watch after one deployment's verdict.
 struct Watch<'a> {
     deployer: &'a Deployer,
     watched: &'a Watched,

@@ -25,11 +25,11 @@ pub struct Wanted {
     pub repo: String,
     /// Its Compose project without colour.
     pub project: String,
-    /// The branch.
+    /// Without `refs/heads/`.
     pub branch: String,
     /// The commit that the push names. The deployment takes the branch's tip: deliveries may arrive out of order.
     pub commit: String,
-    /// Who pushed.
+    /// Who pushed, as the forge names them.
     pub pusher: Option<String>,
     /// The cause in words: `push of 199eddf to master by Codertocat`.
     pub cause: String,
@@ -49,14 +49,14 @@ pub enum Note {
     Unknown {
         /// Its name as sent.
         repo: String,
-        /// The sentence.
+        /// Why nothing is deployed, for the record and the forge.
         reason: String,
     },
     /// Nothing to do.
     Ignored {
         /// The configured repository, where one was found.
         repo: Option<String>,
-        /// The sentence.
+        /// Why nothing is done, for the record and the forge.
         reason: String,
     },
 }

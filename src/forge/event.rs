@@ -17,7 +17,7 @@ pub enum Event {
     Released(Release),
     /// A check of a commit ended.
     Checked(CiResult),
-    /// Anything else.
+    /// An event that turnout has no use for.
     Other {
         /// The event's name as sent.
         name: String,
@@ -80,7 +80,7 @@ impl Event {
 pub struct PushedRepo {
     /// The short name.
     pub name: String,
-    /// `owner/name`.
+    /// `owner/name`, where the forge has owners.
     pub full_name: Option<String>,
     /// The forge's default branch.
     pub default_branch: Option<String>,
@@ -89,7 +89,7 @@ pub struct PushedRepo {
 /// A branch moved, or another ref that is no tag.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Push {
-    /// Whose.
+    /// The repository that was pushed to.
     pub repo: PushedRepo,
     /// The full ref: `refs/heads/main`.
     pub git_ref: String,
@@ -101,22 +101,22 @@ pub struct Push {
     pub deleted: bool,
     /// History was rewritten.
     pub forced: bool,
-    /// Who pushed.
+    /// Who pushed, as the forge names them.
     pub pusher: Option<String>,
 }
 
 /// A tag was made, moved or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tag {
-    /// Whose.
+    /// The repository that the tag is of.
     pub repo: PushedRepo,
-    /// Without `refs/tags/`.
+    /// The tag's name, without `refs/tags/`.
     pub name: String,
     /// What it names now: a commit, or the tag's own object; all zeros where it was removed.
     pub after: String,
     /// It was removed.
     pub deleted: bool,
-    /// Who pushed.
+    /// Who pushed, as the forge names them.
     pub pusher: Option<String>,
 }
 
@@ -151,9 +151,9 @@ pub struct Merge {
 /// A release was published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Release {
-    /// Whose.
+    /// The repository that the release is of.
     pub repo: PushedRepo,
-    /// Its tag.
+    /// The tag that it was published from.
     pub tag: String,
     /// It is marked as not final.
     pub preliminary: bool,
@@ -164,7 +164,7 @@ pub struct Release {
 /// A check of a commit ended, well or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CiResult {
-    /// Whose.
+    /// The repository that the commit is of.
     pub repo: PushedRepo,
     /// What was checked by: a workflow, a job.
     pub name: Option<String>,

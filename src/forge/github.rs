@@ -11,7 +11,7 @@ use super::{
     proof::{Digits, Hash, Over, Signature},
 };
 
-/// GitHub.
+/// GitHub's webhooks, as its documentation describes them ("Webhook events and payloads").
 pub static GITHUB: Forge = Forge {
     name: "github",
     proof: Proof::Signed(Signature {

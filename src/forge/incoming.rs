@@ -63,7 +63,7 @@ pub struct Announced<'h> {
 pub enum Naming {
     /// It may still come.
     NotYet,
-    /// This one.
+    /// The body has named it, and is not yet proven.
     Named(PushedRepo),
     /// None that can be read.
     Never,

@@ -15,7 +15,7 @@ use super::{
 /// Brackets that may be open at one time; `serde_json` has the same limit.
 pub const DEEPEST: usize = 127;
 
-/// The reader.
+/// Reads a JSON text in pieces, and keeps only what stands at wanted places.
 #[derive(Debug)]
 pub struct Scanner {
     scanned: Scanned,

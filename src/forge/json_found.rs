@@ -8,19 +8,19 @@ pub type Path = &'static [&'static str];
 /// What stands at a wanted place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// `null`
+    /// The word `null`.
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A string.
+    /// A string of at most [`LONGEST`] bytes.
     Text(String),
     /// A string of more than [`LONGEST`] bytes.
     Long,
-    /// A number.
+    /// A number, whatever it is: nothing asks for one.
     Number,
-    /// `[…]`
+    /// A list; what is in it stands at places of its own.
     List,
-    /// `{…}`
+    /// An object; what is in it stands at places of its own.
     Object,
 }
 
@@ -38,13 +38,13 @@ pub struct Found {
 /// Why a text is no JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Not UTF-8.
+    /// The text is not UTF-8.
     Encoding,
     /// Not JSON, from this place on; both count from 1, columns in bytes.
     Syntax {
-        /// Line.
+        /// Line breaks before it, and one.
         line: u64,
-        /// Column.
+        /// Bytes before it in its line, and one.
         column: u64,
     },
     /// More than [`super::json::DEEPEST`] brackets are open.

@@ -18,7 +18,7 @@ pub enum Proof {
     Signed(Signature),
     /// The secret itself, in a header. The body is not covered by it.
     Token {
-        /// The header.
+        /// The header that bears it.
         header: &'static str,
     },
     /// Nothing: taken only where the operator takes unproven deliveries.
@@ -28,7 +28,7 @@ pub enum Proof {
 /// The form of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
-    /// The header.
+    /// The header that bears it.
     pub header: &'static str,
     /// The digest. Fixed by the forge: a sender must not be able to choose a weaker one.
     pub hash: Hash,
@@ -45,7 +45,7 @@ pub struct Signature {
 pub enum Hash {
     /// SHA-1: as HMAC still sound, and all that some forges have.
     Sha1,
-    /// SHA-256.
+    /// SHA-256, the usual one.
     Sha256,
 }
 

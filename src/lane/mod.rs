@@ -67,7 +67,7 @@ pub trait Work: Send + Sync + 'static {
 /// What a deployment came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Came {
-    /// Its end.
+    /// It has ended.
     Over,
     /// It was put down, and waits with its lane free.
     Waits,

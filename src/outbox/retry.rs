@@ -24,14 +24,14 @@ pub enum Outcome {
     Taken,
     /// It was not, and may be later.
     Failed {
-        /// Why.
+        /// What the destination, or the way to it, said.
         why: String,
         /// Not before this time has passed, as the destination has it (`Retry-After`).
         not_before: Option<Duration>,
     },
     /// It will never be taken: it makes no sense to the destination.
     Refused {
-        /// Why.
+        /// What the destination said.
         why: String,
     },
 }

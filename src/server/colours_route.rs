@@ -1,5 +1,5 @@
-//! `POST /v1/repositories/{name}/rollback`, `promote`, `pause`, `resume`, `abort`, and `GET …/preview`, `…/bake`: what is asked of the colours of a repository
-//! that is deployed blue/green.
+//! `POST /v1/repositories/{name}/rollback`, `promote`, `pause`, `resume`, `maintain`, `abort`, and `GET …/preview`, `…/bake`:
+//! what is asked of the colours of a repository that is deployed blue/green.
 
 use axum::{
     Extension, Json,
@@ -15,7 +15,7 @@ use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Glance, Ready, Stands},
+        colours::{Asked, Glance, Ready, Stands, kept_until},
     },
     store::{self, ColourRecord, ColourStanding, Filter},
 };
@@ -120,7 +120,8 @@ pub(super) async fn preview(
         (&one.service, one.port, &one.address).cmp(&(&other.service, other.port, &other.address))
     });
     places.dedup_by(|one, other| one.address == other.address);
-    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places }))
+    let (reached, cookie) = made.reached_at();
+    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places, reached, cookie }))
 }
 
 pub(super) async fn abort(
@@ -200,6 +201,8 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         next: one(ColourStanding::Next),
         previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
         failed: one(ColourStanding::Failed),
+        removed: one(ColourStanding::Removed),
+        kept_until: stands.at(ColourStanding::Kept).and_then(|kept| kept_until(kept, stands.live())),
         bakes_until: rollout.bake.map(|bake| bake.until),
         next_waits: rollout.attends(),
         maintained,

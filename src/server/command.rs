@@ -29,7 +29,7 @@ pub(super) const FOLLOWERS: usize = 64;
 pub struct Control {
     /// Settings, repositories, store and pipeline.
     pub deployer: Arc<Deployer>,
-    /// The lanes.
+    /// The lanes in which deployments wait and run.
     pub lanes: Lanes<Arc<Deployer>>,
     /// When the daemon began, in milliseconds since the Unix epoch.
     pub started_at: i64,

@@ -20,9 +20,9 @@ const PAGE: usize = 500;
 
 /// What to show.
 pub(super) enum Follow {
-    /// One deployment.
+    /// One deployment, to its end.
     One {
-        /// Which.
+        /// The deployment as it stood when it was asked for.
         deployment: Box<Deployment>,
         /// Lines of the past; `None` = all.
         tail: Option<usize>,

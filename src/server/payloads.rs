@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Payloads {
     store: Store,
     waiting: Mutex<Waiting>,
-    /// Something waits.
+    /// Wakes the writer: something waits.
     come: Notify,
     /// Somebody wants to read what waits.
     hurry: Notify,

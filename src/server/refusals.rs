@@ -28,11 +28,11 @@ struct Window {
 /// So many more were refused than were told one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct More {
-    /// Which kind.
+    /// The kind by which they are counted together.
     pub kind: &'static str,
-    /// How many.
+    /// How many they were.
     pub count: u64,
-    /// In how long.
+    /// Since the last one that was told.
     pub within: Duration,
 }
 

@@ -17,7 +17,7 @@ const MOST_HOPS: usize = 16;
 /// A sender, counted as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// An address.
+    /// One IPv4 address.
     V4(Ipv4Addr),
     /// The first 64 bits of an address: whoever has one has all that begin so (RFC 4291, section 2.5.4).
     V6(u64),

@@ -36,7 +36,7 @@ const ENGINE_WORDS: &str = "10 s";
 /// How long the disk of a work tree may take for one call, for whoever only asks how things stand.
 const DISK: Duration = Duration::from_secs(5);
 
-/// What runs.
+/// What the engine runs, as far as the daemon knows.
 struct Runs {
     stacks: Result<Stacks, String>,
     /// What ran when that was known last, where it is not known now.

@@ -50,7 +50,7 @@ pub struct Visitors {
     changed: Notify,
 }
 
-/// One connection.
+/// One connection that is open.
 #[derive(Debug)]
 struct Visitor {
     number: u64,
@@ -68,7 +68,7 @@ struct Now {
 }
 
 impl Visitors {
-    /// Nobody yet.
+    /// With these bounds, and nobody there.
     pub fn new(bounds: Bounds) -> Arc<Visitors> {
         Arc::new(Visitors {
             bounds,

@@ -117,6 +117,12 @@ pub struct PreviewReply {
     pub commit: Option<String>,
     /// What it can be asked at.
     pub places: Vec<PreviewPlace>,
+    /// Addresses by which the proxy leads there, as long as it waits.
+    #[serde(default)]
+    pub reached: Vec<String>,
+    /// A cookie that leads there from the usual addresses: its name, `=`, and its secret.
+    #[serde(default)]
+    pub cookie: Option<String>,
 }
 
 /// One of them.
@@ -155,6 +161,12 @@ pub struct ColoursStatus {
     /// The one that did not get through its gate, or was taken back.
     #[serde(default)]
     pub failed: Option<ColourStatus>,
+    /// The one that was kept to go back to, and is removed.
+    #[serde(default)]
+    pub removed: Option<ColourStatus>,
+    /// Until when a kept one is there to go back to, in milliseconds since 1970. None: until it is made anew.
+    #[serde(default)]
+    pub kept_until: Option<i64>,
     /// Both run until then, in milliseconds since 1970.
     #[serde(default)]
     pub bakes_until: Option<i64>,
@@ -179,7 +191,7 @@ pub struct ColourStatus {
     pub colour: String,
     /// The Compose project.
     pub project: String,
-    /// `live`, `next`, `previous` (runs), `kept` (stopped) or `failed`.
+    /// `live`, `next`, `previous` (runs), `kept` (stopped), `failed` or `removed`.
     pub state: String,
     /// The number of the rollout that made it.
     pub generation: i64,

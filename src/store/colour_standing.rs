@@ -18,16 +18,19 @@ pub enum ColourStanding {
     InPlace,
     /// It never got requests, or was taken back; stopped, and left to be looked at.
     Failed,
+    /// It was kept long enough after it had been live: its containers are gone, or go.
+    Removed,
 }
 
 impl ColourStanding {
-    const ALL: [ColourStanding; 6] = [
+    const ALL: [ColourStanding; 7] = [
         ColourStanding::Next,
         ColourStanding::Live,
         ColourStanding::Previous,
         ColourStanding::Kept,
         ColourStanding::InPlace,
         ColourStanding::Failed,
+        ColourStanding::Removed,
     ];
 
     /// The word in the database and in answers.
@@ -39,6 +42,7 @@ impl ColourStanding {
             ColourStanding::Kept => "kept",
             ColourStanding::InPlace => "in_place",
             ColourStanding::Failed => "failed",
+            ColourStanding::Removed => "removed",
         }
     }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 pub struct ColourRecord {
     /// The configured name of the repository.
     pub repo: String,
-    /// `red`.
+    /// The colour's word: `red`.
     pub colour: String,
     /// The Compose project, `redshop`.
     pub project: String,
@@ -20,9 +20,9 @@ pub struct ColourRecord {
     pub standing: ColourStanding,
     /// Of the deployment that made it.
     pub generation: Generation,
-    /// That deployment.
+    /// The deployment that made it, while its row is kept.
     pub deployment: Option<DeploymentId>,
-    /// Its commit.
+    /// The commit that it runs, where that was known.
     pub commit: Option<String>,
     /// Since when it stands there.
     pub since: Millis,
@@ -46,13 +46,13 @@ pub struct SwitchRecord {
 pub struct LoopbackPorts {
     /// The first of them.
     pub first: u16,
-    /// How many.
+    /// How many there are in a row.
     pub count: u16,
     /// The repository's name.
     pub repo: String,
-    /// The colour.
+    /// The colour's word: `red`.
     pub colour: String,
-    /// The service.
+    /// The Compose service that they lead to.
     pub service: String,
     /// The port in its containers.
     pub port: u16,

@@ -2,6 +2,7 @@
 //!
 //! Fields are only ever added, with a default; what changes its meaning gets a new version in [`KINDS`]. A word or a version
 //! that is not known here was written by a later turnout, and is skipped by its name.
+#![allow(missing_docs, reason = "a field is what its name says of its event; where it is more, that is said")]
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,7 +59,7 @@ const MOST_TEXT: usize = 1024;
 pub enum DomainEvent {
     /// The daemon has opened its store and found what was under way.
     DaemonBegan {
-        /// Its version.
+        /// turnout's version.
         version: String,
     },
     /// The daemon ends in an orderly way.
@@ -77,19 +78,19 @@ pub enum DomainEvent {
     },
     /// A delivery was recorded.
     DeliveryAccepted {
-        /// Its record.
+        /// The delivery's record.
         delivery: i64,
-        /// Which forge.
+        /// The forge's name: `github`.
         forge: String,
         /// The forge's name of what happened.
         event: String,
         /// The repository as the forge names it.
         full_name: Option<String>,
-        /// The commit.
+        /// The commit that it names.
         commit: Option<String>,
-        /// The effect's word.
+        /// What came of it, as one word.
         effect: String,
-        /// The effect's sentence.
+        /// The same in a sentence.
         reason: String,
         /// The deployment that was queued for it.
         queued: Option<DeploymentId>,
@@ -102,14 +103,12 @@ pub enum DomainEvent {
         delivery: i64,
         /// The hook's name.
         name: String,
-        /// Why, in words.
         cause: String,
     },
     /// A deployment waits for its lane.
     DeploymentQueued {
         /// What kind of thing asked.
         cause_kind: Cause,
-        /// Why, in words.
         cause: String,
         /// The commit that was asked for.
         commit: Option<String>,
@@ -132,14 +131,13 @@ pub enum DomainEvent {
     DeploymentBegan {},
     /// A phase of it began; the one before has ended.
     PhaseBegan {
-        /// Its name.
+        /// The phase's name, as the history shows it.
         phase: String,
     },
     /// Something became known about it. What is `None` stays as it was.
     DeploymentLearned {
         /// The Compose project, colour included.
         project: Option<String>,
-        /// The branch.
         branch: Option<String>,
         /// The commit before the fetch.
         commit_before: Option<String>,
@@ -152,7 +150,7 @@ pub enum DomainEvent {
     },
     /// Where the rollout of the repository stands now.
     RolloutMoved {
-        /// Its number.
+        /// The rollout's number; grows with every deployment of the repository.
         generation: Generation,
         /// What is under way, by name; `None`: nothing.
         phase: Option<String>,
@@ -170,7 +168,7 @@ pub enum DomainEvent {
     },
     /// A colour of the repository stands elsewhere.
     ColourMoved {
-        /// `red`.
+        /// The colour's word: `red`.
         colour: String,
         /// The Compose project.
         project: String,
@@ -178,16 +176,11 @@ pub enum DomainEvent {
         standing: ColourStanding,
         /// Of the deployment that made it.
         generation: Generation,
-        /// Its commit.
+        /// The commit that it runs, where that is known.
         commit: Option<String>,
     },
     /// A way back took a commit away: it is not deployed again unless somebody asks for it.
-    CommitReverted {
-        /// The commit.
-        commit: String,
-        /// Why.
-        why: String,
-    },
+    CommitReverted { commit: String, why: String },
     /// A step of the plan began.
     StepBegan {
         /// Its number in the plan.
@@ -199,7 +192,6 @@ pub enum DomainEvent {
     StepEnded {
         /// Its number in the plan.
         step: usize,
-        /// How.
         outcome: Outcome,
         /// What it did, or why not.
         text: String,
@@ -211,7 +203,7 @@ pub enum DomainEvent {
         /// The number of the last line.
         last: i64,
     },
-    /// It ended.
+    /// The deployment has its outcome.
     DeploymentEnded {
         /// How: the outcome.
         outcome: State,
@@ -226,7 +218,7 @@ pub enum DomainEvent {
     },
     /// More became known about the end of an interrupted one.
     EndExplained {
-        /// What.
+        /// What became known.
         more: String,
     },
     /// A push wants a commit that nothing has brought yet; or what is wanted is told anew.
@@ -269,18 +261,14 @@ pub enum DomainEvent {
     ContainerFell(Fall),
     /// A letter to a destination is not tried any more.
     LetterDied {
-        /// Its number.
+        /// The letter's number.
         letter: i64,
         /// For whom it was.
         destination: String,
-        /// Why.
         why: String,
     },
     /// Somebody had dead letters sent again.
-    LettersSentAgain {
-        /// How many.
-        letters: usize,
-    },
+    LettersSentAgain { letters: usize },
 }
 
 impl DomainEvent {
@@ -293,15 +281,15 @@ impl DomainEvent {
 /// An event as a row has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Journaled {
-    /// Its number.
+    /// The event's number; readers ask for what comes after one.
     pub id: EventId,
-    /// When.
+    /// When its transaction was written.
     pub at: Millis,
     /// Of which repository, where it is of one.
     pub repo: Option<String>,
     /// Of which deployment, where it is of one.
     pub deployment: Option<DeploymentId>,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub what: Read,
 }
@@ -319,7 +307,7 @@ pub enum Read {
 /// An event that is not understood here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownEvent {
-    /// Its word.
+    /// The word under which it is stored.
     pub kind: String,
     /// Why it is not understood.
     pub unknown: String,

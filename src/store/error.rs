@@ -1,4 +1,5 @@
 //! What can go wrong with the store.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +13,15 @@ use crate::files;
 pub enum StoreError {
     /// The disk is full.
     #[error("{doing}: the disk that holds {file} is full; nothing was recorded (free some space, then send it again)", file = file.display())]
-    Full {
-        /// What was attempted.
-        doing: &'static str,
-        /// The database.
-        file: PathBuf,
-    },
+    Full { doing: &'static str, file: PathBuf },
     /// Another process holds the database.
     #[error("{} is in use by another turnout; stop it first (is the service running?)", .0.display())]
     InUse(PathBuf),
     /// The database was made by a newer version.
     #[error("{file} has schema {found}, this turnout knows up to {known}; it was made by a newer version, install that one", file = file.display())]
     Newer {
-        /// The database.
         file: PathBuf,
-        /// Its schema.
+        /// The schema that the file has.
         found: i64,
         /// The newest schema known here.
         known: i64,
@@ -34,9 +29,7 @@ pub enum StoreError {
     /// Another user's database.
     #[error("{doing}: {file} may not be read: {whose}", file = file.display())]
     Anothers {
-        /// What was attempted.
         doing: &'static str,
-        /// The database.
         file: PathBuf,
         /// Whose it is, and as whom to ask.
         whose: String,
@@ -44,7 +37,6 @@ pub enum StoreError {
     /// The file or its directory cannot be used.
     #[error("{}: {source} ({})", file.display(), advice(source, file))]
     Io {
-        /// The file.
         file: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -52,11 +44,10 @@ pub enum StoreError {
     /// The database was found damaged at the start, and put aside.
     #[error("{file} is damaged: {what}. It was put aside as {aside}; {way_back}. `turnout restore --empty` begins without a history, and without its holds", file = file.display(), aside = aside.display())]
     Damaged {
-        /// The database.
         file: PathBuf,
         /// What it is called now.
         aside: PathBuf,
-        /// The complaint.
+        /// What SQLite finds wrong.
         what: String,
         /// Which copy there is, and how it is restored.
         way_back: String,
@@ -66,14 +57,7 @@ pub enum StoreError {
     Broken(PathBuf),
     /// SQLite's own complaint.
     #[error("{doing}: {source} (database {file})", file = file.display())]
-    Sqlite {
-        /// What was attempted.
-        doing: &'static str,
-        /// The database.
-        file: PathBuf,
-        /// The complaint.
-        source: rusqlite::Error,
-    },
+    Sqlite { doing: &'static str, file: PathBuf, source: rusqlite::Error },
     /// The writer has ended: the daemon is shutting down.
     #[error("the store is closed: the daemon is shutting down")]
     Closed,

@@ -44,7 +44,7 @@ impl Only {
 pub struct Page {
     /// Events that are not there any more, before the first of these.
     pub gap: Option<Gap>,
-    /// The events.
+    /// The events themselves; empty where nothing more has happened.
     pub events: Vec<Journaled>,
     /// Up to here there is nothing more of what was asked for.
     pub upto: EventId,

@@ -17,7 +17,7 @@ use super::{DomainEvent, EventId, Millis, Store, StoreError, count::rows, journa
 /// Letters that may wait for one destination, in number and bytes. Beyond it the oldest is dead: one that is away for weeks
 /// must not fill the disk.
 pub const WAITING: usize = 1_000;
-/// See [`WAITING`].
+/// Bytes of such letters; see [`WAITING`].
 pub const WAITING_BYTES: usize = 4 << 20;
 /// Bytes of one letter. A larger one is dead from the beginning, and not kept.
 pub const LETTER_BYTES: usize = 64 << 10;
@@ -37,12 +37,12 @@ pub struct NewLetter {
     pub payload: String,
 }
 
-/// A letter.
+/// A letter to a destination, waiting or dead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
     /// Its number; the same at every attempt, so that who gets it twice can know.
     pub id: i64,
-    /// For whom.
+    /// The destination that it is for.
     pub destination: String,
     /// The event that it tells of.
     pub event: Option<EventId>,
@@ -65,7 +65,7 @@ pub struct Letter {
 pub enum Fate {
     /// It is tried again.
     Again {
-        /// When.
+        /// Not before this.
         at: Millis,
     },
     /// It is not tried any more.
@@ -75,7 +75,7 @@ pub enum Fate {
 /// How it stands with a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pile {
-    /// Whose.
+    /// The destination that they are for.
     pub destination: String,
     /// Letters that wait.
     pub waiting: u32,

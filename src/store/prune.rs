@@ -17,7 +17,7 @@ const EVENTS_FOR_ONE: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Keep {
     pub(super) retention: Retention,
-    /// Now.
+    /// The time from which ages are counted.
     pub(super) at: Millis,
     /// The journal is counted, and what is too much of it goes.
     pub(super) count: bool,

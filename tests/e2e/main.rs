@@ -54,6 +54,7 @@ mod switch;
 mod switch_dies;
 mod switch_files;
 mod switch_killed;
+mod switch_preview;
 mod switch_promote;
 mod switch_refused;
 mod switch_stays;

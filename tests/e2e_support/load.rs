@@ -37,14 +37,19 @@ pub struct Load {
 
 impl Load {
     /// So many clients, each with a connection of its own, that ask for `/`.
-    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn on(address: SocketAddr, clients: usize) -> Load {
+        Load::asking(address, "/", clients)
+    }
+
+    /// The same, with another page.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+    pub fn asking(address: SocketAddr, path: &'static str, clients: usize) -> Load {
         let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Came::default())));
         let clients = (0..clients).map(|_| {
             let (stop, came) = (Arc::clone(&stop), Arc::clone(&came));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = one_connection(address, &stop, &came) {
+                    if let Err(error) = one_connection(address, path, &stop, &came) {
                         came.lock().unwrap().bad.push(error);
                         // Nobody asks ten thousand times a second whether there is somebody again.
                         std::thread::sleep(Duration::from_millis(5));
@@ -86,7 +91,7 @@ impl Drop for Load {
     }
 }
 
-fn one_connection(address: SocketAddr, stop: &AtomicBool, came: &Mutex<Came>) -> Result<(), String> {
+fn one_connection(address: SocketAddr, path: &str, stop: &AtomicBool, came: &Mutex<Came>) -> Result<(), String> {
     let mut stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(LONGEST)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -96,7 +101,7 @@ fn one_connection(address: SocketAddr, stop: &AtomicBool, came: &Mutex<Came>) ->
         }
         let began = Instant::now();
         let (status, body, closes) =
-            ask(&mut stream, &mut reader).map_err(|error| format!("request {number}: {error}"))?;
+            ask(path, &mut stream, &mut reader).map_err(|error| format!("request {number}: {error}"))?;
         let took = began.elapsed();
         let mut came = came.lock().unwrap();
         came.longest = came.longest.max(took);
@@ -111,8 +116,10 @@ fn one_connection(address: SocketAddr, stop: &AtomicBool, came: &Mutex<Came>) ->
     Ok(())
 }
 
-fn ask(stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String, bool), String> {
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").map_err(|error| format!("send: {error}"))?;
+fn ask(path: &str, stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String, bool), String> {
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n").as_bytes())
+        .map_err(|error| format!("send: {error}"))?;
     let mut line = String::new();
     let mut next = |line: &mut String| {
         line.clear();

@@ -279,6 +279,7 @@ const OPENINGS: &[&str] = &[
 /// Who opens files beside `crates/files`, and which: none whose path a commit or a Compose file chose.
 const OPENERS: &[(&str, &str)] = &[
     ("crates/composer/src/files.rs", "writes published projects into the user's cache"),
+    ("src/cli/colours.rs", "a page, named on the command line"),
     ("src/cli/log_file.rs", "log files"),
     ("src/config/live.rs", "the last good list, in the state directory"),
     ("src/deploy/busy.rs", "locks in the state directory"),

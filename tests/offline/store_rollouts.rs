@@ -143,7 +143,7 @@ async fn what_an_earlier_or_later_turnout_left_is_no_obstacle() {
     let id = claim(&store).await;
     drop(store);
     let file = rusqlite::Connection::open(dir.path().join("turnout.db")).unwrap();
-    file.execute("UPDATE rollouts SET phase = 'canary'", []).unwrap();
+    file.execute("UPDATE rollouts SET phase = 'weighing'", []).unwrap();
     drop(file);
     let store = open(&dir);
     assert!(stands(&store).await.under_way.is_some(), "a phase of a later turnout is under way all the same");

@@ -14,7 +14,7 @@ use crate::{AcmeError, key::Key};
 pub const NAME: &[u8] = b"acme-tls/1";
 /// The same, as ALPN writes it.
 pub const PROTOCOL: &[u8] = b"\x0aacme-tls/1";
-/// id-pe-acmeIdentifier.
+/// The certificate extension id-pe-acmeIdentifier (RFC 8737, section 6.1).
 const EXTENSION: &str = "1.3.6.1.5.5.7.1.31";
 
 /// A certificate that shows `proof` (the key authorization) for a host, and its key; both in PEM form.

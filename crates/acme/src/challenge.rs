@@ -37,9 +37,9 @@ impl Kind {
 /// What is to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// The host.
+    /// The host whose name is to be proven, as the certificate will bear it.
     pub host: String,
-    /// In which way.
+    /// By a page (`http-01`) or in a TLS handshake (`tls-alpn-01`).
     pub kind: Kind,
     /// Of `http-01`: the end of the path.
     pub token: String,

@@ -12,7 +12,7 @@ const LONGEST: i64 = 4 * 3_600;
 /// in one.
 const OF_ONE: usize = 5;
 const OF_ALL: usize = 60;
-/// In seconds.
+/// The window of [`OF_ALL`], in seconds.
 const WINDOW: i64 = 3_600;
 /// The longest time that an authority may forbid: what is longer is a mistake.
 const FORBIDDEN: i64 = 7 * 24 * 3_600;
@@ -20,9 +20,9 @@ const FORBIDDEN: i64 = 7 * 24 * 3_600;
 /// How long a certificate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
-    /// From when on.
+    /// `notBefore`, in seconds since 1970.
     pub from: i64,
-    /// Until when.
+    /// `notAfter`, in seconds since 1970.
     pub to: i64,
     /// Of the certificate: spreads renewals, and stays the same over restarts.
     pub salt: u64,

@@ -1,4 +1,5 @@
 //! Why no certificate was obtained, in words.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::time::Duration;
 
@@ -9,18 +10,12 @@ use crate::wire::{ErrorKind, Problem};
 pub enum AcmeError {
     /// No connection, or an answer that broke off.
     #[error("{at} cannot be asked: {message}")]
-    Unreachable {
-        /// Its address.
-        at: String,
-        /// Why.
-        message: String,
-    },
+    Unreachable { at: String, message: String },
     /// The authority says no.
     #[error("{at} says: {problem}")]
     Refused {
-        /// Its address.
         at: String,
-        /// Its words.
+        /// The problem document that it sent (RFC 8555, section 6.7).
         problem: Box<Problem>,
         /// Not to be asked again before.
         retry_after: Option<Duration>,
@@ -37,7 +32,6 @@ pub enum AcmeError {
     /// An answer that is none of the protocol's, or beyond a bound.
     #[error("{at} gives an answer that cannot be used: {message}")]
     Unfit {
-        /// Its address.
         at: String,
         /// What is wrong with it.
         message: String,

@@ -16,9 +16,9 @@ use crate::{
 pub enum Next {
     /// A proof is to be shown, and, where `say`, its address to be told that it is.
     Offer {
-        /// In which way.
+        /// By a page or in a TLS handshake.
         kind: Kind,
-        /// The challenge's.
+        /// The challenge's token (RFC 8555, section 8.1); it is checked before it becomes part of a path.
         token: String,
         /// The challenge's address.
         url: String,

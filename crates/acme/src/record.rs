@@ -23,7 +23,7 @@ pub struct Record {
 /// An order that is under way.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay {
-    /// Its address.
+    /// The order's address at the authority, under which it is asked for again after a restart.
     pub url: String,
     /// The key that its certificate will have, in PEM form.
     pub key: String,

@@ -30,7 +30,7 @@ pub struct Settings {
     pub authority: Option<PathBuf>,
 }
 
-/// An account, opened.
+/// An account, opened: every request is signed with its key.
 #[derive(Debug, Clone)]
 pub struct Session(Arc<Opened>);
 
@@ -39,7 +39,7 @@ struct Opened {
     settings: Settings,
     directory: Directory,
     key: Key,
-    /// The account's address.
+    /// The account's address at the authority, the `kid` of signed requests.
     account: String,
 }
 

@@ -37,19 +37,19 @@ pub enum Status {
     Processing,
     /// All is proven; the order is to be finalised.
     Ready,
-    /// Done.
+    /// Of an authorization: proven. Of an order: the certificate can be fetched.
     Valid,
-    /// Failed.
+    /// The authority has given up; `error` says why. Only a new order helps.
     Invalid,
     /// No longer counts: deactivated, expired, revoked, or a word that is not known.
     #[serde(other)]
     Over,
 }
 
-/// An order.
+/// An order (RFC 8555, section 7.1.3). What is not read here is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Order {
-    /// How it stands.
+    /// What is to be done next, by [`Status`].
     pub status: Status,
     /// Addresses of what is to be proven.
     #[serde(default)]
@@ -59,7 +59,7 @@ pub struct Order {
     /// Where the certificate is.
     #[serde(default)]
     pub certificate: Option<String>,
-    /// Why it failed.
+    /// Why the authority has given it up, where it says so.
     #[serde(default)]
     pub error: Option<Problem>,
 }
@@ -67,9 +67,9 @@ pub struct Order {
 /// That a host is to be proven.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Authorization {
-    /// How it stands.
+    /// `Pending` until it is proven.
     pub status: Status,
-    /// The host.
+    /// The host that is to be proven.
     pub identifier: Identifier,
     /// Ways to prove it, one of which is to be gone.
     #[serde(default)]
@@ -79,7 +79,7 @@ pub struct Authorization {
 /// A host, to an authority.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Identifier {
-    /// Its name.
+    /// The host's name as the authority writes it.
     pub value: String,
 }
 
@@ -94,9 +94,9 @@ pub struct Challenge {
     /// What is to be shown.
     #[serde(default)]
     pub token: String,
-    /// How it stands.
+    /// `Pending` until it is tried.
     pub status: Status,
-    /// Why it failed.
+    /// Why it failed, where it did: often the answer that the authority was given.
     #[serde(default)]
     pub error: Option<Problem>,
 }
@@ -107,10 +107,10 @@ pub struct Problem {
     /// Which problem it is.
     #[serde(rename = "type", default)]
     pub kind: ErrorKind,
-    /// In its words.
+    /// A sentence for people, as the authority wrote it; empty where it wrote none.
     #[serde(default)]
     pub detail: String,
-    /// Of single names.
+    /// What is wrong with single names of an order; empty where the problem is about the whole.
     #[serde(default)]
     pub subproblems: Vec<Problem>,
     /// Of a subproblem: the name.

@@ -26,7 +26,7 @@ const COMMIT: u64 = 2;
 /// A directory on offer.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Where.
+    /// Where its blobs and its index lie.
     pub layout: Layout,
     /// Whether it may be written to.
     pub writable: bool,

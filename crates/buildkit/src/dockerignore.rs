@@ -48,7 +48,6 @@ pub enum IgnoreError {
 pub struct Judgement {
     /// For each pattern, whether it matched here or above.
     matched: Vec<bool>,
-    /// The verdict.
     excluded: bool,
 }
 
@@ -194,7 +193,6 @@ struct Pattern {
 
 #[derive(Debug, Clone)]
 enum Matcher {
-    /// No wildcard.
     Exact,
     /// `foo**`: everything that begins with this.
     Prefix(String),

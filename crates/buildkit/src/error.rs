@@ -1,4 +1,5 @@
 //! What a build asks for and does not get.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ pub enum OfferError {
     /// A directory of blobs (a local cache, an OCI layout) cannot be used.
     #[error("{}: {problem}", path.display())]
     Layout {
-        /// The directory.
+        /// The directory as the Compose file's attribute led to it, absolute.
         path: PathBuf,
         /// What is wrong with it, and what to do.
         problem: String,
@@ -28,7 +29,6 @@ pub enum OfferError {
     Secret {
         /// The secret's identifier.
         id: String,
-        /// The file.
         path: PathBuf,
         /// What is wrong with it, and what to do.
         problem: String,

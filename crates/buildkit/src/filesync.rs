@@ -62,7 +62,7 @@ enum Content {
     Memory(Bytes),
 }
 
-/// Serves one synchronisation.
+/// Serves one synchronisation: sends the entries of a directory, then the content of each file that BuildKit asks for.
 pub async fn diff_copy(offered: Arc<HashMap<String, Files>>, record: Arc<Record>, call: Call) -> Result<(), Status> {
     let Call { metadata, mut requests, answers } = call;
     let name = metadata.get("dir-name").and_then(|name| name.to_str().ok()).unwrap_or_default();

@@ -40,7 +40,7 @@ impl Status {
         Self { code: 6, message: message.into() }
     }
 
-    /// Anything else.
+    /// Fails for a reason that no other code names (gRPC's `UNKNOWN`).
     pub fn failed(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }
@@ -53,7 +53,7 @@ impl Status {
 
 /// One call: the header fields the caller sent along, its messages, and the way back.
 pub struct Call {
-    /// Metadata.
+    /// The header fields of the call; BuildKit says in them which directory or secret it wants.
     pub metadata: HeaderMap,
     /// Messages of the caller.
     pub requests: Requests,

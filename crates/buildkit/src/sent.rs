@@ -3,7 +3,7 @@
 /// What was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Entries.
+    /// Files, folders, links and pipes.
     pub entries: u64,
     /// Bytes of file content.
     pub bytes: u64,

@@ -41,9 +41,9 @@ const SSH_CHUNK: usize = 16 * 1024;
 pub struct Offer {
     /// Files by the name BuildKit knows the directory by (`context`, `dockerfile`).
     pub files: HashMap<String, Files>,
-    /// Registry credentials.
+    /// What the registries are logged in to with; asked for by host.
     pub credentials: Credentials,
-    /// Secrets by identifier.
+    /// Secrets by the identifier that `--mount=type=secret,id=…` names.
     pub secrets: BTreeMap<String, SecretSource>,
     /// From where files of secrets may be read.
     pub reach: Reach,

@@ -29,12 +29,12 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    /// Asks the engine.
+    /// Asks the engine's BuildKit what its workers can do.
     pub async fn of(channel: &Channel) -> Result<Self, Failure> {
         Ok(Self::read(&channel.unary(LIST_WORKERS, &[]).await?))
     }
 
-    /// Reads `ListWorkersResponse`.
+    /// Reads the answer to `ListWorkers`; one worker that can is enough.
     fn read(message: &[u8]) -> Self {
         let mut abilities = Self::default();
         for (_, worker) in fields(message) {
@@ -114,7 +114,7 @@ impl Solve {
     }
 }
 
-/// A `CacheOptionsEntry`.
+/// A `CacheOptionsEntry` of BuildKit's `control.proto`.
 fn cache_entry((kind, attributes): &Cache) -> Vec<u8> {
     let mut entry = Vec::new();
     put_bytes(&mut entry, 1, kind.as_bytes());

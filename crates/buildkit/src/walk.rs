@@ -39,22 +39,22 @@ pub struct Selection {
 /// One selected entry.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// Where it is.
+    /// Path below the root of the walk.
     pub path: &'a Path,
     /// Its name in the context.
     pub name: &'a str,
     /// What was known of it when the directory was read. Links are not followed.
     pub meta: &'a Metadata,
-    /// What it is.
+    /// What it is; links are not followed.
     pub kind: Kind,
 }
 
 /// Kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A directory.
+    /// A folder; what is in it are entries of their own.
     Directory,
-    /// A regular file.
+    /// A regular file, whose content is read when it is asked for.
     File,
     /// Another name of a file that came before.
     HardLink(String),

@@ -19,9 +19,9 @@ const MAX_VARIABLES: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}{}", hint.map(|h| format!(" ({h})")).unwrap_or_default())]
 pub struct DotenvError {
-    /// Line, from 1.
+    /// Line of the file, from 1.
     pub line: u32,
-    /// What is wrong.
+    /// What is wrong there; may quote the text.
     pub message: String,
     /// What would be right.
     pub hint: Option<&'static str>,
@@ -130,9 +130,9 @@ fn too_many_variables() -> String {
 }
 
 enum Key<'t> {
-    /// `KEY=`
+    /// `KEY=`: its value follows.
     Assigned(&'t str),
-    /// `KEY` alone.
+    /// `KEY` alone: the value is the process environment's.
     Inherited(&'t str),
 }
 

@@ -12,7 +12,7 @@ pub struct LoadError {
     pub path: String,
     /// File, line and column, when known.
     pub pos: Option<Pos>,
-    /// What is wrong.
+    /// What is wrong and, where there is more than one way, what to write instead.
     pub message: String,
     /// What would be right.
     pub hint: Option<String>,
@@ -25,7 +25,7 @@ pub struct Warning {
     pub path: String,
     /// File, line and column, when known.
     pub pos: Option<Pos>,
-    /// What is odd.
+    /// What is odd, and what is made of it.
     pub message: String,
     /// What would be better.
     pub hint: Option<String>,

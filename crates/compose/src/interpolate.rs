@@ -38,7 +38,7 @@ pub enum TemplateError {
     /// `${V:?m}` without a value.
     #[error("required variable {name} is missing a value{}", if reason.is_empty() { String::new() } else { format!(": {reason}") })]
     Required {
-        /// The variable.
+        /// Which variable, without `$` and braces.
         name: String,
         /// The author's message; may be empty.
         reason: String,
@@ -49,7 +49,7 @@ pub enum TemplateError {
     /// A result beyond reason.
     #[error("the text grows beyond {MAX_OUTPUT} bytes")]
     TooLong,
-    /// Work beyond reason.
+    /// Values that hold values, beyond what any file needs.
     #[error("more than {MAX_WORK} bytes of variables are looked up")]
     TooMuch,
 }

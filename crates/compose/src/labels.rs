@@ -148,9 +148,9 @@ pub fn parse_image_volumes(value: &str) -> std::collections::BTreeMap<&str, &str
 /// One edge read back from [`DEPENDS_ON`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledDependency {
-    /// Service depended on.
+    /// Service that the labelled one depends on.
     pub service: String,
-    /// Condition.
+    /// `service_started`, `service_healthy` or `service_completed_successfully`.
     pub condition: String,
     /// Whether the dependent restarts with it.
     pub restart: bool,

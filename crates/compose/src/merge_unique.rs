@@ -66,13 +66,11 @@ enum Index {
     Volume,
     /// Container path of a device.
     Device,
-    /// The port.
     Expose,
     /// Host address, published and target port, protocol.
     Port,
     /// Target, or the name below a directory.
     Mount(&'static str),
-    /// The path.
     EnvFile,
 }
 

@@ -15,7 +15,7 @@ pub enum RemoteFile {
 /// A place in a git repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitFile {
-    /// Repository.
+    /// Repository, as git takes it: a URL or `user@host:path`.
     pub url: String,
     /// Branch, tag or commit; empty = the repository's default branch.
     pub reference: String,
@@ -55,7 +55,7 @@ pub fn parse(path: &str) -> Option<RemoteFile> {
     Some(RemoteFile::Git(GitFile { url, reference: reference.to_owned(), folder: folder.to_owned() }))
 }
 
-/// `user@host:path`.
+/// Whether it is of the form `user@host:path`, SSH without a scheme.
 fn is_scp(address: &str) -> bool {
     let Some((user, rest)) = address.split_once('@') else { return false };
     let Some((host, _)) = rest.split_once(':') else { return false };

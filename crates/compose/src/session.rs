@@ -72,7 +72,7 @@ pub(super) struct Scope {
     pub working_dir: String,
     /// Where files named by `extends` and `include` are looked for.
     pub loader_dir: String,
-    /// Variables.
+    /// What `${NAME}` in those files is looked up in.
     pub environment: Rc<Environment>,
 }
 

@@ -73,7 +73,7 @@ pub trait FileSource {
 pub struct DiskFiles {
     /// How much of a file is read.
     pub kind: Kind,
-    /// From where.
+    /// Everywhere, or the repository alone.
     pub reach: Reach,
 }
 

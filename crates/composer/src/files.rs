@@ -34,7 +34,7 @@ pub(super) struct Files {
     asked: RefCell<Vec<RemoteFile>>,
     /// Published projects by reference, looked up once a load.
     artifacts: RefCell<BTreeMap<String, PathBuf>>,
-    /// Registry credentials.
+    /// What the registries are logged in to with, for published projects.
     credentials: Credentials,
 }
 

@@ -28,7 +28,7 @@ pub(super) enum Mode {
 pub(super) struct Said {
     /// Name of the container.
     pub container: String,
-    /// The line.
+    /// What it said, without the line break.
     pub line: String,
 }
 

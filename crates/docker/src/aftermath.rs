@@ -28,11 +28,11 @@ const MOST: usize = 1_000;
 /// One event of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
-    /// When.
+    /// When it happened, in nanoseconds since 1970 by the engine's clock.
     pub at: i64,
-    /// Which container.
+    /// The container's full ID.
     pub id: String,
-    /// Its name.
+    /// The container's name, without the slash.
     pub container: String,
     /// What happened to it.
     pub what: What,
@@ -41,7 +41,7 @@ pub struct Happening {
 /// What happens to containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// Its process ended.
+    /// Its process ended, by itself or because it was told to.
     Died {
         /// With this exit code.
         code: i64,
@@ -50,7 +50,7 @@ pub enum What {
     Started,
     /// Somebody, or the engine for somebody, sent it a signal.
     Signalled {
-        /// Which.
+        /// The signal's number, as the engine's machine counts them.
         signal: i64,
     },
     /// The kernel ended a process of it for want of memory.
@@ -66,9 +66,9 @@ pub enum What {
 /// A container as one look at it shows it, where events may have been missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sight {
-    /// Which container.
+    /// The container's full ID.
     pub id: String,
-    /// Its name.
+    /// The container's name, without the slash.
     pub container: String,
     /// It runs now, and is not between two starts.
     pub running: bool,
@@ -91,7 +91,7 @@ pub struct Sight {
 pub struct Fall {
     /// Its identifier; empty where that is not known any more.
     pub id: String,
-    /// Its name.
+    /// The container's name, without the slash.
     pub container: String,
     /// What happened: `exited (1) and was restarted`.
     pub said: String,
@@ -112,12 +112,12 @@ pub enum Now {
     Fallen,
     /// It runs again, and has yet to stay up.
     Up {
-        /// Since when.
+        /// When it was started again.
         since: i64,
     },
     /// It has come back and stays.
     Mended {
-        /// Since when.
+        /// When it was started again.
         since: i64,
     },
     /// Somebody has ended or removed it since.
@@ -135,9 +135,9 @@ pub enum News {
     Mended(Fall),
     /// A container ended with exit code 0: a job that is done, or a server that gave up without a word.
     Ended {
-        /// Its name.
+        /// The container's name, without the slash.
         container: String,
-        /// When.
+        /// By the engine's clock, as in [`Happening::at`].
         at: i64,
     },
 }

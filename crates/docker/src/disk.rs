@@ -12,7 +12,7 @@ const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1";
 /// What is free on the file system of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Room {
-    /// The folder.
+    /// The folder that was asked about.
     pub folder: PathBuf,
     /// Bytes that can still be written.
     pub free: u64,

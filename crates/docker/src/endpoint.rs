@@ -22,9 +22,9 @@ pub enum Endpoint {
     Tcp(String),
     /// HTTP in TLS.
     Tls {
-        /// As `host:port`.
+        /// `host:port`.
         address: String,
-        /// Certificates.
+        /// Whom we trust and who we are.
         files: TlsFiles,
     },
     /// The daemon of a machine that SSH reaches.

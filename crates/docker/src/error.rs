@@ -21,7 +21,6 @@ pub enum EngineError {
         endpoint: String,
         /// What the attempt said.
         reason: String,
-        /// What to do.
         hint: String,
     },
     /// The address of the daemon cannot be used.
@@ -40,7 +39,6 @@ pub enum EngineError {
     Api {
         /// What was being done, to what.
         what: String,
-        /// What it answered.
         #[source]
         answer: Answer,
     },
@@ -69,7 +67,6 @@ pub enum EngineError {
     /// An attribute of the Compose file cannot be carried out on this engine.
     #[error("services.{service}.{attribute}: {reason}")]
     Unsupported {
-        /// Compose service.
         service: String,
         /// Attribute, with its path inside the service.
         attribute: String,
@@ -87,18 +84,12 @@ pub enum EngineError {
     },
     /// Something the project needs does not exist.
     #[error("{what} ({hint})")]
-    Missing {
-        /// What is missing.
-        what: String,
-        /// What to do.
-        hint: String,
-    },
+    Missing { what: String, hint: String },
     /// An object of that name exists and is not ours.
     #[error("{what} ({hint})")]
     Conflict {
         /// What is in the way.
         what: String,
-        /// What to do.
         hint: String,
     },
     /// A dependency did not fulfil its condition.

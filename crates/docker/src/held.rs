@@ -44,7 +44,7 @@ type Times = (Option<i64>, Option<i64>);
 #[derive(Debug, Clone, Default)]
 pub struct Held {
     stacks: BTreeMap<String, Stack>,
-    /// By ID.
+    /// By the container's full ID.
     times: HashMap<String, Times>,
     /// How far the engine's clock is ahead of ours, in milliseconds.
     ahead: i64,
@@ -86,12 +86,12 @@ impl Held {
 pub enum Changed {
     /// A container of a project.
     Container {
-        /// The project's name.
+        /// The Compose project's name.
         project: String,
-        /// Full ID.
+        /// Full ID of the container.
         id: String,
     },
-    /// Whatever.
+    /// It cannot be told what: all is to be looked at anew.
     Anything,
 }
 

@@ -16,9 +16,9 @@ pub struct ImageSays {
     pub volumes: BTreeSet<String>,
     /// TCP ports that it exposes.
     pub ports: BTreeSet<u16>,
-    /// Its command.
+    /// `CMD`; empty where it has none.
     pub command: Vec<String>,
-    /// Its entrypoint.
+    /// `ENTRYPOINT`; empty where it has none.
     pub entrypoint: Vec<String>,
     /// Whether it brings a health check.
     pub healthcheck: bool,

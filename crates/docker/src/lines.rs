@@ -14,7 +14,6 @@ const MESSAGE: usize = 16 * 1024;
 /// Bytes of a time before a message, with the space behind it: `2026-11-29T08:52:59.199408181Z `.
 const STAMP: usize = 31;
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     /// Written to standard error.

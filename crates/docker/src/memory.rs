@@ -16,7 +16,7 @@ const PRETENDED: &str = "TURNOUT_TEST_MEMINFO";
 /// Memory of a machine, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// All of it.
+    /// All memory of the machine, in bytes.
     pub total: u64,
     /// What a new process may have without anything being swapped out, as the kernel estimates it (`MemAvailable`).
     pub available: u64,

@@ -9,7 +9,7 @@ use super::{ContainerRef, Engine, EngineError};
 /// A TCP port that a container publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// The container.
+    /// The container that the port leads to.
     pub container: ContainerRef,
     /// When it was started, as the engine says it: its addresses are its own as long as this is so.
     pub started: String,

@@ -20,9 +20,9 @@ const SHORT: usize = 12;
 /// What a container was made of.
 #[derive(Debug, Clone)]
 pub struct Remembered {
-    /// Its name.
+    /// The container's name.
     pub name: String,
-    /// Its service.
+    /// Its Compose service.
     pub service: String,
     id: String,
     ran: bool,

@@ -13,7 +13,7 @@ use super::{ContainerRef, Engine, EngineError, error::status_of};
 /// A service to be brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wake {
-    /// The Compose service.
+    /// Its Compose name.
     pub service: String,
     /// Its restart policy as Compose writes it: `unless-stopped`, `on-failure:3`; empty: none.
     pub restart: String,

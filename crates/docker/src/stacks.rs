@@ -13,7 +13,7 @@ use super::{ContainerStatus, Engine, EngineError, status::status};
 /// What the engine holds of one project.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stack {
-    /// Its name.
+    /// The Compose project's name, colour included.
     pub project: String,
     /// The repository for which turnout deployed it, where a container says so.
     pub repository: Option<String>,

@@ -44,7 +44,7 @@ pub struct ContainerStatus {
 /// One project that has containers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProjectStatus {
-    /// Name.
+    /// The Compose project's name.
     pub name: String,
     /// Number of containers by state.
     pub states: BTreeMap<String, usize>,

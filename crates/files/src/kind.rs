@@ -3,7 +3,7 @@
 /// A kind of file: the most that is read of one, in bytes. A larger one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// Most bytes.
+    /// The most that is read, in bytes.
     pub most: u64,
 }
 
@@ -17,10 +17,10 @@ impl Kind {
     pub const IGNORE: Self = Self { most: 1 << 20 };
     /// Secrets of a build: what BuildKit takes of one (500 KiB).
     pub const BUILD_SECRET: Self = Self { most: 500 << 10 };
-    /// Private keys.
+    /// Private keys, in whatever format.
     pub const KEY: Self = Self { most: 64 << 10 };
     /// The index of a folder of images.
     pub const LAYOUT: Self = Self { most: 4 << 20 };
-    /// Seccomp profiles.
+    /// Seccomp profiles (JSON).
     pub const PROFILE: Self = Self { most: 1 << 20 };
 }

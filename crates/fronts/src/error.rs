@@ -1,4 +1,5 @@
 //! What went wrong with a front: what happened, where, and what to do.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -9,7 +10,6 @@ pub enum FrontError {
     /// Nobody answers there.
     #[error("{front} does not answer: {source}; is it running, and may this user connect there?")]
     Absent {
-        /// Program and place.
         front: String,
         /// What the system says.
         source: io::Error,
@@ -17,17 +17,14 @@ pub enum FrontError {
     /// The connection ended before an answer came, or none came in time.
     #[error("{front} did not answer `{asked}`: {why}. It may have been done all the same")]
     Silent {
-        /// Program and place.
         front: String,
         /// What was asked for.
         asked: String,
-        /// What was seen.
         why: String,
     },
     /// It will not, or its configuration lacks something.
     #[error("{front} {what}; {remedy}")]
     Lacks {
-        /// Program and place.
         front: String,
         /// What is in the way.
         what: String,
@@ -37,7 +34,6 @@ pub enum FrontError {
     /// It was told, and does not do so.
     #[error("{front} was told, and {} s later it is not so: {why}", after.as_secs())]
     NotSo {
-        /// Program and place.
         front: String,
         /// How long it was waited for.
         after: Duration,
@@ -49,7 +45,6 @@ pub enum FrontError {
     /// A file cannot be read or replaced.
     #[error("{} cannot be {done}: {source}; this user needs access to it and to its folder", path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// `read` or `written`.
         done: &'static str,

@@ -30,9 +30,9 @@ const MOST: u64 = 4 << 20;
 pub struct Haproxy {
     /// Its runtime socket, of level `admin`.
     pub socket: PathBuf,
-    /// The repository.
+    /// The repository as `repos.yaml` calls it; a backend that is led for another one is left alone.
     pub repository: String,
-    /// Its backends.
+    /// The backends that lead to it, by the names that HAProxy's own configuration gives them.
     pub backends: Vec<String>,
     /// The backend that has nothing but the stick table.
     pub table: String,

@@ -53,7 +53,7 @@ pub(crate) struct Question<'q> {
 }
 
 impl Question<'_> {
-    /// Asks once.
+    /// Connects, asks once, and reads the answer whole.
     pub(crate) async fn ask(self) -> Result<Answer, FrontError> {
         let (front, asked) = (self.front.to_owned(), format!("{} {}", self.method, self.path));
         let connected = async {

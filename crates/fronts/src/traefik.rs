@@ -19,7 +19,7 @@ const TAKEN: Duration = Duration::from_secs(4);
 pub struct Traefik {
     /// The file that is written, in the folder that the file provider watches.
     pub file: PathBuf,
-    /// The repository.
+    /// The repository as `repos.yaml` calls it.
     pub repository: String,
 }
 

@@ -10,7 +10,7 @@ pub struct Wanted {
     pub generation: u64,
     /// Counts changes within a generation.
     pub revision: u64,
-    /// Its places.
+    /// Everything in the front that leads to this repository's services.
     pub places: Vec<Place>,
 }
 
@@ -70,11 +70,11 @@ pub struct Led {
 /// A colour that gets requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedColour {
-    /// Its name.
+    /// `red`, `blue`.
     pub name: String,
     /// Of the deployment that made its containers.
     pub generation: u64,
-    /// Its share.
+    /// Its share of a place's requests, of the sum of all weights there.
     pub weight: u64,
 }
 
@@ -87,7 +87,7 @@ pub enum Stands {
     Leads(Led),
     /// It leads elsewhere than it was told: somebody changed it, or the one who told it was broken off.
     Otherwise {
-        /// In words.
+        /// What stands there in place of what was told.
         why: String,
         /// The highest generation and revision that it has been told: whoever tells it again goes on from there.
         at: (u64, u64),

@@ -25,7 +25,7 @@ pub enum Spoken {
 /// What an instance turned out to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// HTTP/1.
+    /// HTTP/1.1, or 1.0.
     Http,
     /// HTTP/2 without TLS.
     H2c,

@@ -27,7 +27,7 @@ const HELLO: Duration = Duration::from_secs(2);
 /// within this.
 const STAYS: Duration = Duration::from_millis(200);
 
-/// Tries once.
+/// Asks once, and says what that means for the instance.
 pub(crate) async fn attempt(ask: &Ask, patience: Duration) -> Verdict {
     let seen = match ask.request() {
         Some(request) => http(ask, request.as_bytes(), patience).await,

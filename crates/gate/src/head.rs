@@ -14,7 +14,7 @@ pub(crate) enum Head {
     Whole(u16),
     /// One that is too large for whoever will pass it on.
     TooLarge,
-    /// None.
+    /// Something that is no head of an HTTP answer.
     Other,
 }
 

@@ -7,7 +7,7 @@ use crate::{Ask, Protocol, Spoken};
 /// What one try saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// Nobody listens.
+    /// The address is there, and nobody listens on the port.
     Refused,
     /// There is no way there: what the system says.
     NoWay(String),
@@ -101,7 +101,7 @@ impl Row {
         self.had >= self.wanted
     }
 
-    /// Begins anew.
+    /// An answer that does not count ends the row: good answers are counted anew.
     pub(crate) fn broken(&mut self) {
         (self.had, self.of) = (0, None);
     }

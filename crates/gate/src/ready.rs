@@ -1,4 +1,4 @@
-//! Until it is ready.
+//! Asks an instance again and again, until it is ready or its time is over.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -32,11 +32,11 @@ pub struct NotReady {
     pub last: String,
     /// How often it was asked, and an answer came or its time ended.
     pub asked: u32,
-    /// Whom.
+    /// The address that was asked.
     pub address: SocketAddr,
-    /// For what.
+    /// What was sent to it, in words: `GET /healthz`.
     pub request: String,
-    /// How long.
+    /// How long it had to become ready.
     pub limit: Duration,
     /// Whether HTTP was asked for.
     is_http: bool,

@@ -16,7 +16,7 @@ pub enum Address {
         user: Option<String>,
         /// Host without brackets.
         host: String,
-        /// Port.
+        /// The one that was given, else the protocol's own.
         port: u16,
         /// The path as it goes to the server: absolute for URLs, relative to the home for `host:path`.
         path: String,
@@ -27,7 +27,7 @@ pub enum Address {
     Git {
         /// Host without brackets.
         host: String,
-        /// Port.
+        /// The one that was given, else the protocol's own.
         port: u16,
         /// Path with its slash.
         path: String,
@@ -38,7 +38,7 @@ pub enum Address {
         url: url::Url,
         /// Host without brackets.
         host: String,
-        /// Port.
+        /// The one that was given, else the protocol's own.
         port: u16,
     },
 }
@@ -119,7 +119,7 @@ fn scp(text: &str) -> Address {
 }
 
 impl fmt::Display for Address {
-    /// Without credentials.
+    /// Without user, password or token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => f.write_str(path),

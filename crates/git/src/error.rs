@@ -1,4 +1,5 @@
-//! What can go wrong, in words that say what to do next. No message carries a credential.
+//! What can go wrong, in words that say what to do next. No message carries a credential. `path` is
+//! the work tree unless it is said what else.
 #![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
@@ -17,7 +18,6 @@ pub enum GitError {
     /// The caller gave up.
     #[error("the update of {} was cancelled; {stage}", path.display())]
     Cancelled {
-        /// The work tree.
         path: PathBuf,
         /// What came of it.
         stage: Stage,
@@ -25,11 +25,9 @@ pub enum GitError {
     /// The time for the whole update is over.
     #[error("the update of {} was not done after {after:?}; {stage}; raise the fetch timeout if the repository is large", path.display())]
     TimedOut {
-        /// The work tree.
         path: PathBuf,
         /// What came of it.
         stage: Stage,
-        /// The limit.
         after: Duration,
     },
     /// The server said nothing for too long.
@@ -37,15 +35,14 @@ pub enum GitError {
         "{peer} accepted the connection but sent nothing for {after:?}; is the server overloaded or is a firewall in between?"
     )]
     Stalled {
-        /// `host:port`
+        /// `host:port`.
         peer: String,
-        /// The limit.
         after: Duration,
     },
-    /// No connection.
+    /// Name resolution, connecting or the TLS handshake failed.
     #[error("cannot connect to {peer}: {message}")]
     Unreachable {
-        /// `host:port`
+        /// `host:port`.
         peer: String,
         message: String,
     },
@@ -72,9 +69,8 @@ pub enum GitError {
     #[error("the files to write in {} have {}, and {} are allowed, so nothing was written; if the repository is really that large, \
              raise max_checkout for it in repos.yaml", path.display(), units::shown(*size), units::shown(*limit))]
     TooLarge {
-        /// The work tree.
         path: PathBuf,
-        /// Their bytes.
+        /// Size of the repository's objects, in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
@@ -109,9 +105,7 @@ pub enum GitError {
     Denied {
         /// The address without credentials.
         address: String,
-        /// What was offered.
         tried: String,
-        /// What to do.
         hint: String,
     },
     /// The SSH server's key is not among the trusted ones.
@@ -154,7 +148,6 @@ pub enum GitError {
     /// A merge, rebase or the like was begun by hand and not ended.
     #[error("{0} is in the middle of a {1}; end it (git -C {0} {1} --continue) or give it up (--abort)", path.display(), what)]
     InTheMiddle {
-        /// The work tree.
         path: PathBuf,
         /// `merge`, `rebase`, …
         what: &'static str,
@@ -162,9 +155,8 @@ pub enum GitError {
     /// No branch is checked out and commits would be lost.
     #[error("{0} is not on a branch (detached at {commit}){reason}; run git -C {0} switch {branch}", path.display())]
     Detached {
-        /// The work tree.
         path: PathBuf,
-        /// Short.
+        /// In its short form.
         commit: String,
         /// Why that matters here.
         reason: &'static str,
@@ -216,7 +208,6 @@ pub enum GitError {
              reconcile by hand, or set on_divergence to reset (give the local ones up) or rebase (put them on top)",
             path.display(), counted(*ahead, "local commit"))]
     Diverged {
-        /// The work tree.
         path: PathBuf,
         /// Short commit here.
         local: String,
@@ -241,33 +232,23 @@ pub enum GitError {
     /// Files changed by hand stand in the way.
     #[error("local changes in {0} stand in the way of the update: {1}; commit, stash or restore them (git -C {0} status)",
             path.display(), list(files))]
-    LocalChanges {
-        /// The work tree.
-        path: PathBuf,
-        files: Vec<String>,
-    },
+    LocalChanges { path: PathBuf, files: Vec<String> },
     /// A commit brings a file that is the server's own.
     #[error("the commit brings {1}, which in {0} is the server's own file and not tracked: it would be overwritten; take it out of \
              the repository (`git rm --cached`), or move the server's away", path.display(), list(files))]
-    ServerFile {
-        /// The work tree.
-        path: PathBuf,
-        files: Vec<String>,
-    },
+    ServerFile { path: PathBuf, files: Vec<String> },
     /// A submodule's work tree lies where files of the commit are to be.
     #[error("{1} in {0} is a submodule that the commit replaces by files of its own, and its work tree is in their way; take that \
              away (rm -rf; its commits stay in .git/modules), then deploy again", path.display(), list(folders))]
     ModuleInTheWay {
-        /// The work tree.
         path: PathBuf,
-        /// The submodules.
+        /// Paths of the submodules.
         folders: Vec<String>,
     },
     /// A repository lies where files of the commit are to be.
     #[error("{1} in {0} is to become a file or a folder of its own, but a repository (a former submodule) lies there; \
              move it away (mv, or git -C {0} submodule deinit), then deploy again", path.display(), list(folders))]
     RepositoryInTheWay {
-        /// The work tree.
         path: PathBuf,
         /// Where they lie.
         folders: Vec<String>,
@@ -287,7 +268,6 @@ pub enum GitError {
     #[error("{1} must pass through a program or a conversion on the way into {0}, so nothing was written: {advice}",
             path.display(), list(files))]
     Filtered {
-        /// The work tree.
         path: PathBuf,
         /// The files, each with its attribute.
         files: Vec<String>,
@@ -298,7 +278,6 @@ pub enum GitError {
     #[error("{file} in {}: the {way} program of filter {filter} failed: {reason}; run git -C {0} checkout -- {file} to see it \
              at work, and correct filter.{filter}.… in git's configuration", path.display())]
     Filter {
-        /// The work tree.
         path: PathBuf,
         file: String,
         /// The driver's name.
@@ -312,7 +291,6 @@ pub enum GitError {
     #[error("the content of {1} in {0} is kept in Git LFS and cannot be had ({reason}), so nothing was written: {advice}; \
              or run git lfs pull in {0} and deploy again", path.display(), list(files))]
     Lfs {
-        /// The work tree.
         path: PathBuf,
         files: Vec<String>,
         /// What the server says, or why there is none.
@@ -325,7 +303,6 @@ pub enum GitError {
              filter's program and let it write the files (git lfs pull, git-crypt unlock) in {0}, then deploy again",
             path.display(), list(files))]
     Unfiltered {
-        /// The work tree.
         path: PathBuf,
         /// The files, each with its attribute.
         files: Vec<String>,
@@ -333,7 +310,6 @@ pub enum GitError {
     /// The index is in a form that libgit2 cannot read.
     #[error("the index of {} is a {form}, which turnout cannot read; run {command}, then deploy again", path.display())]
     IndexForm {
-        /// The work tree.
         path: PathBuf,
         /// What git calls it.
         form: &'static str,
@@ -346,7 +322,7 @@ pub enum GitError {
         list(files)
     )]
     RebaseConflict {
-        /// Short.
+        /// In its short form.
         commit: String,
         subject: String,
         files: Vec<String>,
@@ -354,30 +330,25 @@ pub enum GitError {
     /// A commit is not known here.
     #[error("commit {revision} is not in {}{}", path.display(), if *shallow { " (the clone is shallow; git fetch --unshallow brings the rest)" } else { "" })]
     UnknownCommit {
-        /// The work tree.
         path: PathBuf,
         /// What was asked for.
         revision: String,
         /// Whether the history is cut off.
         shallow: bool,
     },
-    /// A submodule failed.
+    /// A submodule could not be brought to its commit.
     #[error("submodule {name}: {source}")]
     Submodule {
-        /// Its path.
+        /// Its path in the work tree above.
         name: String,
         source: Box<GitError>,
     },
-    /// No room.
+    /// The disk is full.
     #[error("no space left on the device of {}; free some and deploy again", path.display())]
-    NoSpace {
-        /// The work tree.
-        path: PathBuf,
-    },
+    NoSpace { path: PathBuf },
     /// There is some room, but less than a check-out needs.
     #[error("there is too little room for a check-out in {}: {why}; nothing was written; free some and deploy again", path.display())]
     Tight {
-        /// The work tree.
         path: PathBuf,
         /// What is lacking.
         why: String,

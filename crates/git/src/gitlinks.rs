@@ -18,7 +18,7 @@ const GITLINK: u32 = 0o160_000;
 pub struct LeftOut {
     /// Path from the top of the work tree.
     pub path: String,
-    /// Why.
+    /// Why it was not brought to the commit that its parent names.
     pub reason: Reason,
 }
 

@@ -10,7 +10,6 @@ use super::error::GitError;
 use turnout_files::{Kind, Reach};
 use turnout_report::units;
 
-/// Its name.
 pub(super) const FILE: &str = ".gitmodules";
 /// Bytes of it, at most: some ten thousand submodules. Limits memory and time.
 pub(super) const LARGEST: u64 = 1 << 20;

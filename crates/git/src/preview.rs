@@ -51,9 +51,9 @@ pub struct Preview {
     pub tree: PathBuf,
     /// Where callers may keep what goes with it.
     pub beside: PathBuf,
-    /// The tip.
+    /// The remote's tip, in hex.
     pub commit: String,
-    /// The branch.
+    /// The branch that was asked for, without `refs/heads/`.
     pub branch: String,
     /// The commit of the work tree, where there is one.
     pub head: Option<String>,

@@ -37,7 +37,7 @@ pub enum Change {
 pub struct ChangedFile {
     /// Path from the top of the work tree, with slashes.
     pub path: String,
-    /// What happened.
+    /// Added, changed or deleted.
     pub change: Change,
 }
 
@@ -46,7 +46,7 @@ pub struct ChangedFile {
 pub struct LogEntry {
     /// The commit in hex.
     pub commit: String,
-    /// Short form.
+    /// The first digits of it, as people write it.
     pub short: String,
     /// First line of its message.
     pub subject: String,

@@ -47,7 +47,6 @@ pub(super) enum Route {
     Fixed {
         /// Host name or address.
         host: String,
-        /// Port.
         port: u16,
     },
     /// To an HTTP or HTTPS server, which must see its own name in the request, not the relay's. TLS begins here: libgit2
@@ -55,7 +54,6 @@ pub(super) enum Route {
     Http {
         /// Host name or address.
         host: String,
-        /// Port.
         port: u16,
         /// Whether to speak TLS.
         tls: bool,

@@ -130,7 +130,7 @@ pub enum Moved {
     },
     /// The remote branch was ahead by this many commits.
     FastForwarded {
-        /// How many.
+        /// How many it was ahead.
         commits: usize,
     },
     /// Another branch (or no branch) was checked out before.
@@ -164,7 +164,7 @@ pub struct Updated {
     pub new: String,
     /// The tip of the remote branch, in hex. Differs from `new` where local commits stand on top.
     pub remote_tip: String,
-    /// The branch.
+    /// The branch that is checked out now.
     pub branch: String,
     /// How it got there.
     pub moved: Moved,

@@ -12,7 +12,7 @@ use std::{
 /// What the work tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// As before.
+    /// As it was before the update.
     Untouched,
     /// Some of its files are of the former commit and some of the new one.
     Half,

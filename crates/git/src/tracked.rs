@@ -21,7 +21,7 @@ const LINK: u32 = 0o120_000;
 /// What came with commits and leads elsewhere, as paths from the top of the work tree.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommittedLinks {
-    /// Symbolic links.
+    /// Symbolic links that git tracks.
     pub links: BTreeSet<PathBuf>,
     /// Submodules; what links they have is not looked up.
     pub modules: BTreeSet<PathBuf>,

@@ -35,7 +35,7 @@ pub(super) const MOST_NAMES: usize = 5_000;
 
 /// What to fetch.
 pub(super) enum Want<'w> {
-    /// This branch.
+    /// The branch of this name.
     Branch(&'w str),
     /// The branch that the remote's HEAD names.
     DefaultBranch,
@@ -52,7 +52,7 @@ pub(super) enum Want<'w> {
 pub(super) struct Fetched {
     /// The branch; empty where no branch was asked for by name.
     pub(super) branch: String,
-    /// Its tip.
+    /// The commit at its tip.
     pub(super) tip: Oid,
 }
 

@@ -1,4 +1,4 @@
-//! The deployer's side.
+//! The deployer's side: asks the helper for rules, and for their end.
 
 use std::{
     path::{Path, PathBuf},

@@ -8,13 +8,13 @@ pub enum NetError {
     BadProxy {
         /// Its address, without a password.
         address: String,
-        /// Why not.
+        /// What is wrong with the address, or what is not supported.
         message: String,
     },
     /// The proxy does not lead there.
     #[error("cannot connect to {peer}: {message}")]
     Unreachable {
-        /// `host:port`.
+        /// Where it was to lead, as `host:port`.
         peer: String,
         /// What the proxy said.
         message: String,

@@ -8,11 +8,11 @@ use turnout_report::Outcome;
 /// When images are pulled, over every service's own policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pull {
-    /// Always.
+    /// Even when it is there (`--pull always`).
     Always,
-    /// When absent.
+    /// Only when it is absent (`--pull missing`).
     Missing,
-    /// Never.
+    /// Not even when it is absent (`--pull never`).
     Never,
 }
 
@@ -145,7 +145,7 @@ pub struct DownOptions {
     pub volumes: bool,
     /// Remove containers of services that the project does not know, and one-offs.
     pub remove_orphans: bool,
-    /// Remove images.
+    /// Which images go as well; `None`: none.
     pub images: Option<RemoveImages>,
 }
 

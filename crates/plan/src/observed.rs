@@ -72,7 +72,7 @@ pub enum Belonging {
 /// An image that carries turnout's labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuiltImage {
-    /// Its ID.
+    /// Its ID, `sha256:` and 64 digits.
     pub id: String,
     /// The Compose project that it was built for.
     pub project: String,

@@ -165,7 +165,7 @@ pub enum Action {
     CreateContainer {
         service: String,
         number: u32,
-        /// Final name.
+        /// The name that it has when all is done.
         name: String,
         /// Name it is created with; a temporary one as long as another container bears the final one.
         create_as: String,

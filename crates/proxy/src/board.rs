@@ -133,7 +133,7 @@ pub(crate) struct Serving {
     colours: Vec<Counts>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) standing: Arc<Standing>,
-    /// See [`Serving::stay_cookie`].
+    /// Computed at the first request that needs it; see [`Serving::stay_cookie`].
     stay_cookie: OnceLock<String>,
 }
 
@@ -174,7 +174,7 @@ struct Gone {
     spot: Spot,
     name: String,
     generation: u64,
-    /// See [`Route::drain_seconds`].
+    /// How long connections to it may go on; see [`Route::drain_seconds`].
     drain: Option<Duration>,
     counts: Counts,
 }

@@ -164,7 +164,7 @@ impl Certificates {
         self.shared.again.notify_one();
     }
 
-    /// For `status`.
+    /// How each host's certificate stands, for the answer to `status`.
     pub(crate) fn status(&self) -> Vec<CertificateStatus> {
         self.shared.told().values().cloned().collect()
     }

@@ -33,7 +33,7 @@ pub(crate) struct Challenges {
     tls: Shown<SslContext>,
 }
 
-/// By host.
+/// What is shown, by host; `any` spares whoever asks the lock while there is nothing.
 #[derive(Debug)]
 struct Shown<T> {
     any: AtomicBool,

@@ -7,7 +7,7 @@ use std::{
 
 use turnout_traffic::control::{Failures, HttpCounts, LATENCY_MILLIS, Mirrored};
 
-/// See [`HttpCounts`].
+/// The running totals of [`HttpCounts`].
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     requests: AtomicU64,

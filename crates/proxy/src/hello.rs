@@ -14,7 +14,7 @@ pub(crate) enum Hello {
     Other,
 }
 
-/// Reads them.
+/// Reads the first bytes of a connection. Whoever needs more of them says so.
 pub(crate) fn read(bytes: &[u8]) -> Hello {
     let Some(words) = words(bytes) else { return Hello::Other };
     match words.as_slice() {

@@ -1,4 +1,5 @@
-//! The PROXY protocol (HAProxy's `proxy-protocol.txt`, versions 1 and 2): what is said first of a connection of whom it is. Pure.
+//! The PROXY protocol (HAProxy's `proxy-protocol.txt`, versions 1 and 2): what a sender says first on a connection, namely for
+//! which client it is. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

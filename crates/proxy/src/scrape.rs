@@ -21,7 +21,7 @@ const HEAD: usize = 8 << 10;
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens.
+/// Listens for whoever collects metrics.
 pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     door::listen(address).map_err(|error| format!("cannot listen on {address} for --metrics: {error}"))
 }

@@ -39,10 +39,10 @@ pub struct Credentials {
 /// Credentials for one registry.
 #[derive(Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RegistryAuth {
-    /// User name.
+    /// Empty where a token is used in its place.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub username: String,
-    /// Password.
+    /// Empty where a token is used in its place. Never shown: `Debug` leaves it out.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub password: String,
     /// Identity token, instead of a password.
@@ -51,7 +51,7 @@ pub struct RegistryAuth {
     /// Bearer token passed to the registry as it is.
     #[serde(rename = "registrytoken", skip_serializing_if = "String::is_empty")]
     pub registry_token: String,
-    /// The registry.
+    /// The registry's address, under which its login is kept.
     #[serde(rename = "serveraddress")]
     pub server_address: String,
 }

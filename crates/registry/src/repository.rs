@@ -37,7 +37,7 @@ pub struct Repository<'a> {
     host: String,
     path: String,
     key: String,
-    /// `https://HOST/v2/PATH/`.
+    /// `https://HOST/v2/PATH/` (distribution specification, "Endpoints").
     base: Url,
     credentials: &'a Credentials,
     transport: Transport,
@@ -52,7 +52,7 @@ pub struct Manifest {
     pub digest: Digest,
     /// Media type, without parameters.
     pub media_type: String,
-    /// The text.
+    /// The bytes as they came: their digest is the manifest's name.
     pub bytes: Bytes,
 }
 

@@ -39,16 +39,15 @@ pub(super) struct Transport(Client<Dialer, Full<Bytes>>);
 pub(super) struct Question<'a> {
     pub method: Method,
     pub url: Url,
-    /// Credentials.
+    /// The value of `Authorization`.
     pub pass: Option<&'a header::HeaderValue>,
-    /// Further headers.
+    /// Headers beside `Authorization` and `Host`.
     pub headers: &'a [(header::HeaderName, &'a str)],
     pub body: Bytes,
     /// Longest answer that is read, in bytes.
     pub most: usize,
 }
 
-/// An answer.
 pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,

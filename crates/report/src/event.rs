@@ -14,7 +14,7 @@ pub type StepRef = usize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Carried out.
+    /// It was carried out.
     Done,
     /// Not needed after all; the text of the event says why.
     Skipped,
@@ -35,38 +35,38 @@ pub enum Event {
     },
     /// A sentence for the reader.
     Info {
-        /// The sentence.
+        /// The sentence as it is shown.
         text: String,
     },
     /// An image begins to be built, or was. Whoever shows steps has told of that already, unless there is something
     /// `unusual` about it: another builder than the usual one, and why.
     Build {
-        /// The sentence.
+        /// The sentence as it is shown.
         text: String,
         /// The step does not tell it.
         unusual: bool,
     },
     /// Something the reader should look at although the work goes on.
     Warning {
-        /// The sentence.
+        /// What is odd, and what to do about it.
         text: String,
     },
     /// A step of the plan began.
     StepStarted {
-        /// Which step.
+        /// The step, by its place in the plan.
         step: StepRef,
         /// What it does, to what.
         text: String,
     },
     /// A step of the plan ended.
     StepEnded {
-        /// Which step.
+        /// The step, by its place in the plan.
         step: StepRef,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
         /// What it did, or why not.
         text: String,
-        /// Time taken.
+        /// From its begin to its end.
         elapsed: Duration,
     },
     /// Progress that replaces earlier progress of the same subject (a pull's layers, a fetch's objects).

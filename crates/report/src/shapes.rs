@@ -9,13 +9,13 @@ use super::mask::MASK;
 /// What a place in the text may be the beginning of.
 #[derive(Clone, Copy)]
 enum Shape {
-    /// `://user:password@`
+    /// The password of an address: `://user:password@`.
     Url,
     /// A header whose whole value is secret.
     Header,
     /// A forge's token: the prefix stays, so that the reader sees what kind it was.
     Token,
-    /// `password=…`
+    /// A value after a name that tells of a secret: `password=…`.
     Assignment,
 }
 

@@ -1,4 +1,5 @@
 //! What went wrong between deployer and proxy: what happened, where, and what to do.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
@@ -17,7 +18,6 @@ pub enum SteerError {
         socket.display()
     )]
     Absent {
-        /// The control socket.
         socket: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -29,7 +29,6 @@ pub enum SteerError {
         socket.display()
     )]
     Unreachable {
-        /// The control socket.
         socket: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -40,7 +39,6 @@ pub enum SteerError {
         socket.display(), after.as_secs(), may_be_done(*sent)
     )]
     Silent {
-        /// The control socket.
         socket: PathBuf,
         /// What was asked for.
         asked: String,
@@ -55,7 +53,6 @@ pub enum SteerError {
         socket.display(), may_be_done(*sent)
     )]
     Broken {
-        /// The control socket.
         socket: PathBuf,
         /// What was asked for.
         asked: String,
@@ -74,7 +71,6 @@ pub enum SteerError {
         socket.display(), may_be_done(true)
     )]
     Answer {
-        /// The control socket.
         socket: PathBuf,
         /// What was asked for.
         asked: String,
@@ -84,7 +80,6 @@ pub enum SteerError {
     /// The request is larger than a proxy takes. It was not sent.
     #[error("turnout-proxy on {} cannot be asked `{asked}`: {mistakes}; fewer or shorter values are needed", socket.display())]
     TooLong {
-        /// The control socket.
         socket: PathBuf,
         /// What was to be asked for.
         asked: String,
@@ -116,11 +111,9 @@ pub enum SteerError {
     Ended {
         /// What was started.
         program: PathBuf,
-        /// The control socket.
         socket: PathBuf,
-        /// How it ended.
         status: ExitStatus,
-        /// Its log.
+        /// The proxy's log file.
         log: PathBuf,
         /// The last lines of it.
         said: String,
@@ -128,13 +121,12 @@ pub enum SteerError {
     /// It runs, and is not ready in time.
     #[error("turnout-proxy on {} is not ready after {} s: {why}; its log is {}", socket.display(), after.as_secs(), log.display())]
     NotReady {
-        /// The control socket.
         socket: PathBuf,
         /// How long it was waited for.
         after: Duration,
         /// What was seen last.
         why: String,
-        /// Its log.
+        /// The proxy's log file.
         log: PathBuf,
     },
 }

@@ -51,7 +51,7 @@ pub struct Start {
 /// A proxy that answers.
 #[derive(Debug, Clone)]
 pub struct Ensured {
-    /// Asks it.
+    /// Asks the proxy over its control socket.
     pub steer: Steer,
     /// Whether it was started now.
     pub started: bool,

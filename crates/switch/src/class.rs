@@ -86,11 +86,11 @@ impl fmt::Display for Source {
 /// Where a service is named as a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A variable.
+    /// Value of this environment variable.
     Environment(String),
     /// Its command or entrypoint.
     Command,
-    /// `links`.
+    /// The service's `links`.
     Links,
     /// A configuration file that git tracks, or a `config`.
     File(String),
@@ -121,13 +121,13 @@ pub enum Listens {
 /// Why a service has its class: the rule that fitted first, with what it found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// Rule 0.
+    /// Rule 0: somebody has said it.
     Said(Source),
     /// Rule 1: these wait for its end.
     Awaited(Vec<String>),
-    /// Rule 2.
+    /// Rule 2: `network_mode: host`.
     HostNetwork,
-    /// Rule 2.
+    /// Rule 2: `pid: host`.
     HostPid,
     /// Rule 2: the device.
     Device(String),
@@ -137,25 +137,25 @@ pub enum Reason {
     PortRange(String),
     /// Rule 2: the address.
     FixedAddress(String),
-    /// Rule 3.
+    /// Rule 3: it has the engine's socket.
     EngineSocket,
     /// Rule 4: what it is, and by what that is seen.
     Engine {
-        /// `PostgreSQL`.
+        /// The program as people call it: `PostgreSQL`.
         what: &'static str,
-        /// By what.
+        /// By what that is seen.
         why: Why,
     },
     /// Rule 5: it writes there, and nobody else does.
     Writes(Storage),
     /// Rule 5: a front in the same file which has state.
     FrontWithState {
-        /// `Caddy`.
+        /// The program as people call it: `Caddy`.
         what: &'static str,
-        /// The state.
+        /// Where its state lies.
         storage: Storage,
     },
-    /// Rule 6.
+    /// Rule 6: its image is not built from this repository.
     NotOurs,
     /// Rule 6: a front of this service.
     FrontOf(String),
@@ -167,14 +167,14 @@ pub enum Reason {
     BehindSingleFront(String),
     /// Rule 8: a front of its own colour depends on it.
     BehindFront(String),
-    /// Rule 8.
+    /// Rule 8: another service names it as a host.
     NamedBy {
-        /// Who names it.
+        /// The service that names it.
         service: String,
-        /// Where.
+        /// Where the name stands.
         place: Place,
     },
-    /// Rule 8.
+    /// Rule 8: it listens, by what is seen of it.
     Listens(Listens),
     /// Rule 9: the word by which it is seen.
     Scheduler(String),

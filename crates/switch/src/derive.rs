@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use turnout_compose::model::Project;
 
 use crate::{
+    beyond,
     clash::clashes,
     class::{Class, Reason},
     classify::{Classes, classify},
@@ -70,6 +71,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         promote: pace::promote(&view),
         promote_deadline: pace::promote_deadline(&view),
         fallback: fallback(said),
+        beyond: beyond::beyond(said),
         adapter: said.repos.adapter.clone(),
         refusals: refused.into_iter().map(Cause::refused).collect(),
         notes,

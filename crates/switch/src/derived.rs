@@ -8,7 +8,7 @@ use crate::{
     class::{Class, Reason, Source},
     protocol::Spoken,
     refusal::Refusal,
-    said::{Adapter, By, OnFailure, Order, Promote, Tls},
+    said::{Adapter, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, Tls},
     snapshot::Mounted,
 };
 
@@ -47,12 +47,25 @@ pub struct Derived {
     pub promote_deadline: Given<Duration>,
     /// Paths whose 404 is tried at the old colour while baking.
     pub fallback: Given<Vec<String>>,
+    /// How a next colour is reached while it waits.
+    pub beyond: Beyond,
     /// How a front outside is told who is live.
     pub adapter: Option<Adapter>,
     /// Why this stack cannot be switched as it is; with any, nothing is.
     pub refusals: Vec<Refusal>,
     /// What the user should know.
     pub notes: Vec<Note>,
+}
+
+/// How a next colour is reached while it waits; nothing of it unless it is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beyond {
+    /// By whoever wants to look at it.
+    pub preview: Option<Given<PreviewSaid>>,
+    /// By copies of so many of a hundred requests.
+    pub mirror: Option<Given<u8>>,
+    /// By requests that have one of these.
+    pub pins: Option<Given<Vec<PinSaid>>>,
 }
 
 /// Two colours.

@@ -52,7 +52,7 @@ pub struct Coloured {
 /// What stays is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StayingDress {
-    /// Its project.
+    /// The Compose project's name, without a colour.
     pub name: String,
     /// Gateways of its networks, by Compose key, for fronts that find the proxy there.
     pub gateways: BTreeMap<String, IpAddr>,
@@ -65,16 +65,16 @@ pub struct StayingDress {
 pub enum Missing {
     /// A loopback port.
     Port {
-        /// The service.
+        /// The service whose containers are to listen behind it.
         service: String,
         /// The port in its container.
         port: u16,
     },
     /// The gateway of a network of a front.
     Gateway {
-        /// The front.
+        /// The front that is to reach the proxy.
         front: String,
-        /// The network.
+        /// The network's Compose key.
         network: String,
     },
 }

@@ -4,6 +4,7 @@ use turnout_compose::model::Duration;
 use turnout_report::table::table;
 
 use crate::{
+    beyond,
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
     facts::ReadFrom,
@@ -183,6 +184,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
     let mut rows = vec![
         row("bake: both colours run", &derived.bake),
         row("drain: tunnels may last", &derived.drain),
+        row("keep: then to go back to, stopped", &derived.keep),
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
     ];
     let promote = &derived.promote;
@@ -202,6 +204,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         let paths = fallback.value.join(", ");
         rows.push(vec!["a 404 is tried at the old colour".to_owned(), paths, fallback.from.to_string()]);
     }
+    rows.extend(beyond::rows(&derived.beyond));
     rows
 }
 

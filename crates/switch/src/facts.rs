@@ -25,9 +25,9 @@ pub struct ImageFacts {
     pub volumes: BTreeSet<String>,
     /// TCP ports that it exposes.
     pub ports: BTreeSet<u16>,
-    /// Its command.
+    /// `CMD`; empty where it has none.
     pub command: Vec<String>,
-    /// Its entrypoint.
+    /// `ENTRYPOINT`; empty where it has none.
     pub entrypoint: Vec<String>,
     /// Whether it brings a health check.
     pub healthcheck: bool,
@@ -53,9 +53,9 @@ pub enum FileKind {
     /// A file or folder, or nothing yet.
     #[default]
     Ordinary,
-    /// A socket.
+    /// A Unix socket.
     Socket,
-    /// A device.
+    /// A block or character device.
     Device,
 }
 

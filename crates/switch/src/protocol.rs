@@ -15,7 +15,7 @@ pub enum Protocol {
     Grpc,
     /// TLS that the container answers itself: passed through.
     Https,
-    /// Bytes.
+    /// Bytes that nobody looks into.
     Tcp,
 }
 

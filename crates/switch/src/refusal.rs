@@ -1,4 +1,5 @@
 //! What is refused, and the line to write that lifts it.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::fmt;
 
@@ -85,7 +86,6 @@ pub enum Cause {
     },
     /// A front discovers by labels or variables: requests would go to the new colour before its gate.
     FoundByLabels {
-        /// The service.
         service: String,
         /// The label or variable.
         by: String,
@@ -112,7 +112,6 @@ pub enum Cause {
     SamePlace {
         /// Key of the program, and of what it calls a place.
         adapter: (&'static str, &'static str),
-        /// The place.
         place: String,
         /// Repository and service of one.
         one: (String, String),
@@ -120,22 +119,11 @@ pub enum Cause {
         two: (String, String, u16),
     },
     /// An engine is said to be coloured and has one place of storage: two engines would write there.
-    EngineDoubled {
-        /// The service.
-        service: String,
-        /// Where.
-        place: String,
-    },
+    EngineDoubled { service: String, place: String },
     /// Said to start first, and writes storage that nobody else does.
-    TwoWritersSaid {
-        /// The service.
-        service: String,
-        /// Where.
-        place: String,
-    },
+    TwoWritersSaid { service: String, place: String },
     /// A route leads to what does not change colour.
     RouteToStaying {
-        /// The service.
         service: String,
         /// What it is.
         class: Class,
@@ -143,31 +131,24 @@ pub enum Cause {
         writes: bool,
     },
     /// It is not seen by which port, or on which network, a front that keeps its ports reaches a service.
-    FrontWithoutPort {
-        /// The front.
-        front: String,
-        /// The service.
-        service: String,
-    },
+    FrontWithoutPort { front: String, service: String },
     /// A job of one kind shares namespaces or volumes with a service of the other.
     JoinedAcross {
-        /// The job.
         job: String,
-        /// Whose.
+        /// The service whose namespaces or volumes it shares.
         with: String,
         /// What the job would have to be.
         class: Class,
     },
     /// COLOR of `.env` is none of `colors`.
     ForeignColour {
-        /// COLOR.
+        /// The value of COLOR.
         colour: String,
-        /// What was said.
+        /// The two of `colors`.
         colours: [String; 2],
     },
     /// Two routes want one listener, and not by different host names.
     SameListener {
-        /// The listener.
         listen: String,
         /// Repository and service of one.
         one: (String, String),
@@ -185,7 +166,6 @@ pub enum Cause {
 pub enum Finder {
     /// Traefik's Docker provider.
     Traefik,
-    /// caddy-docker-proxy.
     Caddy,
     /// nginx-proxy, and what goes with it.
     NginxProxy,

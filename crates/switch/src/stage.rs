@@ -32,7 +32,7 @@ pub struct Stages {
 pub enum Note {
     /// A service starts without waiting for another, which starts in the second stage.
     NotWaitedFor {
-        /// The service.
+        /// The service that does not wait.
         service: String,
         /// What its `depends_on` names.
         on: String,
@@ -41,9 +41,9 @@ pub enum Note {
     },
     /// A service could start in the first stage, but for one that starts in the second.
     Follows {
-        /// The service.
+        /// The service that is kept back.
         service: String,
-        /// The other one.
+        /// The service of the second stage that it needs.
         other: String,
         /// Why it cannot do without.
         why: Tie,

@@ -21,14 +21,14 @@ pub enum Wish {
     Stays {
         /// That colour's name.
         colour: String,
-        /// Its generation.
+        /// Of the deployment that made that colour: one of another deployment is not the same.
         generation: u64,
         /// As in [`Wish::Part`].
         part: u64,
     },
     /// To this colour, by a pin or a preview.
     Named {
-        /// Its name.
+        /// `red`, `blue`.
         colour: String,
         /// Its generation: one of another deployment has other containers.
         generation: u64,
@@ -85,13 +85,13 @@ pub fn cookies(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
 /// Who asks, and what a request says: its headers, with names in letters of either case.
 #[derive(Debug)]
 pub struct Asks<'a, H> {
-    /// Its address.
+    /// The client's address, as the route's trusted proxies tell it.
     pub client: IpAddr,
     /// It is believed what it says of who asked.
     pub trusted: bool,
     /// Names and values.
     pub headers: H,
-    /// See [`stay_cookie`].
+    /// Name of the cookie by which this route's clients stay; see [`stay_cookie`].
     pub stay_cookie: &'a str,
 }
 

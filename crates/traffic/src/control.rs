@@ -295,7 +295,7 @@ fn line(message: &impl Serialize) -> Result<Vec<u8>, Mistakes> {
 /// Why something is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// For programs.
+    /// For programs: what of it can be acted on.
     pub code: Code,
     /// For people: what, and what to do.
     pub message: String,
@@ -305,7 +305,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Without mistakes.
+    /// A refusal that is not about single places of what was sent.
     pub fn new(code: Code, message: impl Into<String>) -> Refusal {
         Refusal { code, message: message.into(), mistakes: Vec::new() }
     }
@@ -384,7 +384,7 @@ pub struct Status {
 /// A certificate that the proxy obtains by ACME. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateStatus {
-    /// Its host.
+    /// The host that it is for.
     pub host: String,
     /// Until when the one that is used counts. None: there is none yet, and clients of that host get no TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -423,18 +423,18 @@ pub enum Origin {
 /// How new a repository's routes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Age {
-    /// See [`Repository`].
+    /// Of the deployment that made them; see [`Repository::generation`].
     pub generation: u64,
-    /// See [`Repository`].
+    /// Counts changes within a generation; see [`Repository::revision`].
     pub revision: u64,
 }
 
-/// One route.
+/// One route, as it is served now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {
     /// Whose it is.
     pub repository: String,
-    /// Its listener.
+    /// The address and port on which it is served.
     pub listen: SocketAddr,
     /// Its hosts; none: all that are no other route's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -469,7 +469,7 @@ pub struct RouteStatus {
 /// One colour of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColourStatus {
-    /// Its name.
+    /// `red`, `blue`.
     pub name: String,
     /// Of the deployment that made its containers.
     pub generation: u64,
@@ -504,7 +504,7 @@ pub struct Leaving {
     /// How that route's paths begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Its name.
+    /// `red`, `blue`.
     pub name: String,
     /// Of the deployment that made its containers.
     pub generation: u64,

@@ -85,7 +85,7 @@ pub struct Counters {
     pub repository: String,
     /// Of the repository's routes that these are.
     pub generation: u64,
-    /// See [`crate::Repository`].
+    /// Of the repository's routes; see [`crate::Repository::revision`].
     pub revision: u64,
     /// In the order of the table.
     pub routes: Vec<RouteCounters>,
@@ -94,7 +94,7 @@ pub struct Counters {
 /// The counts of one route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteCounters {
-    /// Its listener.
+    /// The address and port on which it is served.
     pub listen: SocketAddr,
     /// Its hosts; none: all that are no other route's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,7 +121,7 @@ pub struct RouteCounters {
 /// The counts of one colour of a route, in one generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColourCounters {
-    /// Its name.
+    /// `red`, `blue`.
     pub name: String,
     /// Of the deployment that made its containers.
     pub generation: u64,

@@ -8,7 +8,7 @@ use crate::{
     tree::Tree,
 };
 
-/// Collects mistakes.
+/// Collects what is wrong while a table is read, so that all of it is told at once.
 #[derive(Default)]
 pub(crate) struct Reading {
     pub(crate) mistakes: Mistakes,

@@ -77,7 +77,7 @@ impl Prefix {
         }
     }
 
-    /// Its text.
+    /// The path that begins it, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.0
     }

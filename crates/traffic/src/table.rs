@@ -22,7 +22,7 @@ pub struct Table {
 /// How requests to a repository's `http` routes stand, where they are not simply let through.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
-    /// They wait.
+    /// Requests wait in the proxy until they are let through.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
     /// They are answered by a page.

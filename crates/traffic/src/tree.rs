@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 
 use crate::bounds;
 
-/// One value.
+/// A value of JSON, within the bounds of what is read.
 #[derive(Debug)]
 pub(crate) enum Tree {
     Null,

@@ -50,7 +50,7 @@ struct Frame {
 pub(super) struct Properties {
     /// Where the value, or what stands before it, begins.
     pub mark: Mark,
-    /// `&name`
+    /// The name after `&`.
     pub anchor: Option<String>,
     /// The tag, whole; YAML's own begin with `!!`.
     pub tag: Option<String>,
@@ -70,7 +70,6 @@ struct Key {
 }
 
 impl<'l> Builder<'l> {
-    /// Nothing yet.
     pub(super) fn new(file: Arc<str>, limits: &'l Limits) -> Self {
         let paths = AliasPaths::new(limits.refuse_apparent_cycles);
         let (open, anchors) = (Vec::new(), HashMap::new());
@@ -93,7 +92,6 @@ impl<'l> Builder<'l> {
             .hint("check indentation (blanks, no tabs), the blank after `:`, and quotes on this and the previous line")
     }
 
-    /// A text.
     pub(super) fn scalar(&mut self, text: &str, plain: bool, properties: Properties) -> Result<(), YamlError> {
         let Properties { mark, anchor, tag } = properties;
         let pos = self.pos(mark);
@@ -172,7 +170,6 @@ impl<'l> Builder<'l> {
         Ok(())
     }
 
-    /// `*name`
     pub(super) fn alias(&mut self, name: &str, mark: Mark) -> Result<(), YamlError> {
         let pos = self.pos(mark);
         let Some(anchored) = self.anchors.get(name) else {

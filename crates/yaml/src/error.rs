@@ -6,9 +6,9 @@ use super::Pos;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pos}: {message}{}", hint.as_deref().map(|h| format!(" ({h})")).unwrap_or_default())]
 pub struct YamlError {
-    /// What is wrong.
+    /// What is wrong there.
     pub message: String,
-    /// Where.
+    /// Where in which file.
     pub pos: Pos,
     /// What would be right.
     pub hint: Option<String>,

@@ -3,7 +3,6 @@
 /// A place in the text, everything counted from 0 and in characters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Characters before.
     pub index: usize,
     /// Line breaks before.
     pub line: usize,

@@ -46,7 +46,7 @@ pub(super) enum TokenKind {
     Anchor(String),
     /// `!handle!suffix`; an empty handle means that the suffix is the whole tag.
     Tag { handle: String, suffix: String },
-    /// Text.
+    /// A scalar; `plain`: without quotes, so that it may be a number.
     Scalar { text: String, plain: bool },
 }
 

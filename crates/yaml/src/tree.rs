@@ -27,9 +27,9 @@ pub enum Directive {
 /// A node: value, place, directive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// The value.
+    /// What stands there, typed.
     pub value: Value,
-    /// Where it stood.
+    /// Where it stood in its file.
     pub pos: Pos,
     /// `!reset` or `!override`, if tagged so.
     pub directive: Option<Directive>,
@@ -169,7 +169,7 @@ pub type Map = IndexMap<String, Entry>;
 pub struct Entry {
     /// Where the key stood.
     pub key_pos: Pos,
-    /// The value.
+    /// What stands under the key.
     pub node: Node,
 }
 

@@ -197,10 +197,40 @@ fn blue_green() -> Value {
             "drain": duration(),
             "keep": duration(),
             "fallback": { "type": "array", "items": page },
+            "preview": preview(),
+            "mirror": text("^([1-9][0-9]?|100) ?%$"),
+            "pins": pins(),
             "adapter": adapter(),
         },
         "additionalProperties": false,
     }] })
+}
+
+/// How a next colour is reached while it waits.
+fn preview() -> Value {
+    let host = text(r"^[^*/: ]+$");
+    let listen = json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] });
+    json!({ "anyOf": [host, {
+        "type": "object",
+        "properties": { "host": host, "listen": listen, "cookie": { "type": "boolean" }, "to": { "type": "string" } },
+        "minProperties": 1,
+        "additionalProperties": false,
+    }] })
+}
+
+/// Requests that go to a next colour while it waits.
+fn pins() -> Value {
+    let name = text(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$");
+    let value = text(r#"^[^\s",;\\]{1,128}$"#);
+    let pin = |by: &str| {
+        json!({
+            "type": "object",
+            "properties": { by: name, "value": value },
+            "required": [by, "value"],
+            "additionalProperties": false,
+        })
+    };
+    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": { "anyOf": [pin("header"), pin("cookie")] } })
 }
 
 /// A proxy of the user's own: one program, with where it is asked and what it calls the places that lead to the stack.

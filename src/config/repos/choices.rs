@@ -73,7 +73,7 @@ pub enum Builder {
     Auto,
     /// The engine's classic builder.
     Classic,
-    /// BuildKit.
+    /// BuildKit, the engine's newer one.
     Buildkit,
 }
 

@@ -179,7 +179,7 @@ impl Notes {
         None
     }
 
-    /// A mapping.
+    /// The mapping that a node is; `None`, and a note, where it is none.
     pub(super) fn map<'n>(&mut self, node: &'n Node, path: &str, needed: &str) -> Option<&'n Map> {
         match &node.value {
             Value::Map(map) => Some(map),

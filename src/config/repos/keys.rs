@@ -10,10 +10,10 @@ use super::{
     {Builder, Divergence, Filters, Orphans, OutsidePaths, Rebuild},
 };
 
-/// One key.
+/// One key of `repos.yaml`: what it takes, what holds without it, and how it is explained.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name.
+    /// As it is written: `ssh_key`.
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
@@ -50,9 +50,9 @@ pub enum Stands {
 pub enum Default {
     /// It must be given.
     Needed,
-    /// This value.
+    /// This word or text.
     Value(&'static str),
-    /// This size.
+    /// In bytes.
     Size(u64),
     /// This number.
     Count(usize),
@@ -73,7 +73,7 @@ pub enum Example {
     AsByDefault,
 }
 
-/// See [`Key::fill`].
+/// How a key's value reaches a repository; see [`Key::fill`].
 #[derive(Debug)]
 pub(super) struct Fill {
     pub(super) set: fn(&mut Draft, &Given<'_>, &mut Notes),

@@ -19,7 +19,7 @@ pub enum Kind {
     Text(&'static Rule),
     /// One such text, or a list of them.
     Texts {
-        /// Their rule.
+        /// What each of them must be.
         rule: &'static Rule,
         /// Why a list must not be empty, where it must not.
         needed: Option<&'static str>,
@@ -30,7 +30,7 @@ pub enum Kind {
     Size,
     /// A whole number from 0.
     Count {
-        /// The largest.
+        /// The largest number that is taken.
         most: usize,
     },
     /// One of a few words, each with what it means.
@@ -61,7 +61,6 @@ fn quoted(text: &str, message: &str, hint: Option<&str>) -> Option<(String, Stri
     hint.map(|hint| (format!("`{text}` {message}"), hint.to_owned()))
 }
 
-/// Any text.
 pub(super) static ANY: Rule = Rule { words: "a text", pattern: r"\S", fault: |_| None };
 pub(super) static BRANCH: Rule = Rule {
     words: "a branch's short name",
@@ -109,7 +108,7 @@ pub(super) static GLOB: Rule = Rule {
 /// One part of `timeouts`.
 #[derive(Debug)]
 pub struct Time {
-    /// Its name.
+    /// As it is written: `fetch`.
     pub name: &'static str,
     /// What it limits.
     pub help: &'static str,

@@ -44,7 +44,7 @@ pub const KEEP_IMAGES: usize = 3;
 /// with it.
 pub const MIN_FREE_DISK: u64 = 1 << 30;
 
-/// All repositories.
+/// What `repos.yaml` says of all repositories, validated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repos {
     /// In the order of the file.
@@ -62,7 +62,7 @@ impl Repos {
     }
 }
 
-/// One repository.
+/// One repository, with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repo {
     /// Its name here: what the commands take, and what a push's short name is compared with.
@@ -134,7 +134,7 @@ pub struct Repo {
 pub enum TokenSource {
     /// An environment variable of the daemon, or a line of its `.env`.
     Env(String),
-    /// A file.
+    /// A file that holds it and nothing else.
     File(PathBuf),
 }
 
@@ -156,15 +156,15 @@ pub struct Timeouts {
 /// The time-outs that one repository sets for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimeoutOverrides {
-    /// See [`Timeouts::fetch`].
+    /// In place of [`Timeouts::fetch`]; `None`: that holds.
     pub fetch: Option<Duration>,
-    /// See [`Timeouts::build`].
+    /// In place of [`Timeouts::build`]; `None`: that holds.
     pub build: Option<Duration>,
-    /// See [`Timeouts::apply`].
+    /// In place of [`Timeouts::apply`]; `None`: that holds.
     pub apply: Option<Duration>,
-    /// See [`Timeouts::settle`].
+    /// In place of [`Timeouts::settle`]; `None`: that holds.
     pub settle: Option<Duration>,
-    /// See [`Timeouts::watch`].
+    /// In place of [`Timeouts::watch`]; `None`: that holds.
     pub watch: Option<Duration>,
 }
 
@@ -187,9 +187,9 @@ impl TimeoutOverrides {
 pub enum PathState {
     /// A directory; here with symbolic links resolved.
     Directory(PathBuf),
-    /// Something else.
+    /// A file, a device or a socket.
     NotADirectory,
-    /// Nothing.
+    /// Nothing lies there.
     Missing {
         /// The directory above exists.
         parent_exists: bool,

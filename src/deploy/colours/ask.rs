@@ -30,7 +30,13 @@ impl Deployer {
         let stands = self.recorded(&repo.name).await?;
         let kept = stands.at(ColourStanding::Kept);
         if kept.is_none() {
-            let said = format!("{} has no colour to go back to: none is kept", repo.name);
+            let said = match stands.at(ColourStanding::Removed) {
+                Some(one) => format!(
+                    "{} has no colour to go back to: {} was kept as long as `keep` says after its bake, and is removed",
+                    repo.name, one.project
+                ),
+                None => format!("{} has no colour to go back to: none is kept", repo.name),
+            };
             let hint = match repo.switch {
                 Some(_) => format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name),
                 None => format!(

@@ -197,6 +197,7 @@ impl Deployer {
         };
         self.never_live(&stands, &previous.project)?;
         let since = stands.live().map_or(0, |live| live.since);
+        self.leaves(repo, &steer, &stands, &previous.colour).await?;
         self.drain(&steer, previous, since).await?;
         let engine = self.planner.engine().await?;
         engine.rest(&previous.project, &[]).await?;

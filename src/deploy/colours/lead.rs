@@ -56,6 +56,8 @@ pub struct Seen {
     pub routed: Option<Routed>,
     /// Why that is not what it was told.
     pub otherwise: Option<String>,
+    /// Requests are answered by a page of its own: turnout-proxy alone has one.
+    pub maintained: bool,
 }
 
 /// What went wrong.
@@ -198,17 +200,17 @@ impl Other {
     async fn seen(&self) -> Result<Seen, FrontError> {
         let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         Ok(match self.front.stands().await? {
-            Stands::Unknown => Seen { routed: None, otherwise: None },
+            Stands::Unknown => Seen { routed: None, otherwise: None, maintained: false },
             Stands::Otherwise { why, at } => {
                 let routed = Routed { generation: number(at.0), revision: number(at.1), colour: None };
-                Seen { routed: Some(routed), otherwise: Some(why) }
+                Seen { routed: Some(routed), otherwise: Some(why), maintained: false }
             }
             Stands::Leads(led) => {
                 let served = led.colours.into_iter().filter(|colour| colour.weight > 0);
                 let colour =
                     served.map(|colour| (colour.name, number(colour.generation))).max_by_key(|(_, made)| *made);
                 let routed = Routed { generation: number(led.generation), revision: number(led.revision), colour };
-                Seen { routed: Some(routed), otherwise: None }
+                Seen { routed: Some(routed), otherwise: None, maintained: false }
             }
         })
     }
@@ -237,7 +239,11 @@ impl Lead {
     /// It does not answer.
     pub async fn seen(&self, repo: &str) -> Result<Seen, LeadError> {
         match self {
-            Lead::Own(steer) => Ok(Seen { routed: Routed::of(&steer.status().await?, repo), otherwise: None }),
+            Lead::Own(steer) => {
+                let status = steer.status().await?;
+                let maintained = status.maintained.iter().any(|name| name == repo);
+                Ok(Seen { routed: Routed::of(&status, repo), otherwise: None, maintained })
+            }
             Lead::Other(other) => Ok(other.seen().await?),
         }
     }

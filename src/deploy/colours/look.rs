@@ -12,7 +12,9 @@ use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
     made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
-    mistaken, obtained, ports, snapshots,
+    mistaken, obtained, ports,
+    reach::{self, Reach},
+    snapshots,
 };
 use crate::{
     compose::{labels, model::Project},
@@ -180,13 +182,7 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         let beside = beside(route).into_iter().map(str::to_owned);
         refused.extend(hosts.chain(path).chain(networks).chain(beside).map(|why| format!("{}: {why}", place())));
     }
-    for (is_said, key) in
-        [(!derived.fallback.value.is_empty(), "fallback"), (derived.keep.from != Origin::Default, "keep")]
-    {
-        if is_said {
-            refused.push(format!("{key} is not there yet; take it out"));
-        }
-    }
+    refused.extend(reach::not_kept(derived));
     if derived.promote_deadline.from != Origin::Default && derived.promote.value != Promote::Manual {
         refused.push(
             "promote_deadline says how long a promotion is waited for, and none is: write `promote: manual`, or take it out"
@@ -301,6 +297,7 @@ fn made(
             },
             proxied_by: route.proxied_by.clone(),
             proxy_protocol: route.proxy_protocol,
+            health: (gate.page.from != Origin::Default).then(|| gate.page.value.clone()),
         })
     });
     Made {
@@ -312,6 +309,7 @@ fn made(
         led_by: derived.adapter.as_ref().map(lead::word),
         stand_ins: BTreeMap::new(),
         snapshots: Vec::new(),
+        reach: Reach::of(derived),
     }
 }
 

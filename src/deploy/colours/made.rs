@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::reach::Reach;
 use crate::{
     engine::Wake,
     traffic::{
@@ -37,6 +38,9 @@ pub struct Made {
     /// Copies of mounted files that its containers read.
     #[serde(default)]
     pub snapshots: Vec<MadeSnapshot>,
+    /// What it was made with beyond its routes.
+    #[serde(default)]
+    pub reach: Reach,
 }
 
 /// A copy of what containers mount from the work tree.
@@ -117,6 +121,9 @@ pub struct MadeRoute {
     /// The version of the PROXY protocol by which its containers are told who their client is.
     #[serde(default)]
     pub proxy_protocol: Option<u8>,
+    /// The page that is asked for from outside as well, and answered by its containers while a page of maintenance is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
 }
 
 /// What containers speak beside HTTP/1.1 and bytes.
@@ -226,6 +233,7 @@ impl Made {
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
             let proxied_by: Vec<Network> = route.proxied_by.iter().filter_map(|of| Network::read(of).ok()).collect();
+            let health: Vec<Prefix> = route.health.iter().filter_map(|page| Prefix::read(page).ok()).collect();
             route.listen.iter().map(move |listen| Route {
                 listen: *listen,
                 protocol: match route.speaks {
@@ -251,7 +259,7 @@ impl Made {
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,
-                beyond: Beyond::default(),
+                beyond: Beyond { health: health.clone(), ..Beyond::default() },
                 colours: vec![Colour {
                     name: colour.to_owned(),
                     generation: of,
@@ -306,6 +314,7 @@ pub(super) mod tests {
                 speaks: Speaks::Plainly,
                 proxied_by: Vec::new(),
                 proxy_protocol: None,
+                health: None,
             }],
             bake: 60_000,
             goes_back: true,
@@ -313,6 +322,7 @@ pub(super) mod tests {
             led_by: None,
             stand_ins: BTreeMap::new(),
             snapshots: Vec::new(),
+            reach: Reach::default(),
         }
     }
 

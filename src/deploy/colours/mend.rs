@@ -101,7 +101,7 @@ impl Deployer {
                             tell(&mut told, name, &Failure::new(why));
                         }
                     }
-                    Ok(Seen { routed, otherwise: None }) => {
+                    Ok(Seen { routed, otherwise: None, .. }) => {
                         told.remove(name);
                         doubts.remove(name);
                         let age = routed.map(|routed| (routed.generation, routed.revision));
@@ -204,6 +204,9 @@ impl Deployer {
             one.phase.attends() || matches!(one.phase, Phase::Stepping | Phase::ChangingOver | Phase::Switching)
         });
         // While something bakes, whoever looks after that stops what is to be stopped.
+        if !stays && rollout.bake.is_none() && self.live_alone(&repo.name, steer, stands).await? {
+            reporter.info("the routes lead to the live colour alone again".to_owned());
+        }
         let is_other = |one: &&ColourRecord| !matches!(one.standing, ColourStanding::Live | ColourStanding::InPlace);
         let others = stands.all.iter().filter(is_other);
         let others = others.filter(|one| !stays || one.standing != ColourStanding::Next);

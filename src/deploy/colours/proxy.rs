@@ -99,13 +99,6 @@ impl Deployer {
         if let Some(why) = seen.otherwise {
             return not(format!("{} leads elsewhere than it was told: {why}", lead.name()));
         }
-        let maintained = match &lead {
-            Lead::Own(_) => match self.proxy_status().await {
-                Some(Ok(status)) => status.maintained.iter().any(|name| name == repo),
-                Some(Err(_)) | None => false,
-            },
-            Lead::Other(_) => false,
-        };
         let not_served = match seen.routed.and_then(|routed| routed.colour) {
             Some((colour, _)) if colour == live.colour => None,
             Some((colour, _)) => Some(format!("the routes of {} lead to {colour}", lead.name())),
@@ -113,7 +106,7 @@ impl Deployer {
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
             None => Some(format!("{} knows no route of it", lead.name())),
         };
-        Glance { not_served, maintained }
+        Glance { not_served, maintained: seen.maintained }
     }
 }
 

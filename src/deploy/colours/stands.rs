@@ -94,8 +94,9 @@ impl Routed {
         let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         let routes = status.routes.iter().filter(|route| route.repository == repo);
         let served = routes.flat_map(|route| &route.colours).filter(|colour| colour.weight > 0);
+        // As long as the one before gets any, the newer one is not live: it has a share, or is looked at.
         let colour =
-            served.map(|colour| (colour.name.clone(), number(colour.generation))).max_by_key(|(_, made)| *made);
+            served.map(|colour| (colour.name.clone(), number(colour.generation))).min_by_key(|(_, made)| *made);
         Some(Routed { generation: number(age.generation), revision: number(age.revision), colour })
     }
 }

@@ -35,7 +35,7 @@ impl Deployer {
                 self.another_leads(&stands, live, &made, failure).await?;
             }
         }
-        let Seen { routed, otherwise } = steer.seen(repo).await?;
+        let Seen { routed, otherwise, maintained: _ } = steer.seen(repo).await?;
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
@@ -127,7 +127,8 @@ impl Deployer {
             age = age.max((routed.generation, routed.revision + 1));
         }
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        let wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
+        let mut wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
+        self.joined(&mut wanted, stands, &self.store.rollout(repo).await.map_err(unknown)?)?;
         steer.apply(repo, &wanted).await?;
         self.store.routes_confirmed(repo, age).await.map_err(unknown)
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
+    beside::{Second, falls_back},
     came::{Broke, Moved},
     gating::Gate,
     lead::Goal,
@@ -274,6 +275,7 @@ impl Deployer {
     ) -> Result<Moved, Failure> {
         let Of { repo, recorder, .. } = of;
         place::answers(repo).await?;
+        self.counts_on(&repo.name, way, generation).await?;
         let age = way.age(generation);
         let made = way.stands.of(&way.colour).map_or(generation, |one| one.generation);
         // A colour that is brought back has containers of an earlier deployment.
@@ -282,6 +284,10 @@ impl Deployer {
         let led = way.adopts.as_ref().and_then(|adopts| adopts.led.as_ref());
         if let (Goal::Own(wanted), Some(led)) = (&mut wanted, led) {
             stands_in(wanted, &led.made.stand_ins, false);
+        }
+        if let (Goal::Own(wanted), Some((live, before))) = (&mut wanted, &way.live) {
+            let generation = u64::try_from(live.generation).unwrap_or_default();
+            falls_back(wanted, &way.made.reach.fallback, &Second { name: &live.colour, generation, made: before });
         }
         let began = std::time::Instant::now();
         let mut applied = way.steer.apply(&repo.name, &wanted).await;
@@ -351,6 +357,12 @@ impl Deployer {
     /// Ends in the next colour what a change-over started, and starts again what it ended in the live one.
     pub(in crate::deploy) async fn go_back(&self, of: Of<'_>, way: &mut Way) {
         let recorder = of.recorder;
+        // Whoever looked at the next colour is not to find it stopped.
+        if let Ok(stands) = self.recorded(&of.repo.name).await
+            && let Err(failure) = self.live_alone(&of.repo.name, &way.steer, &stands).await
+        {
+            recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
+        }
         let back = async {
             let engine = self.planner.engine().await?;
             if way.adopts.is_some() {

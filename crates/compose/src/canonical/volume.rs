@@ -25,7 +25,7 @@ pub struct ShortVolume {
     pub source: String,
     /// Container path, as written.
     pub target: String,
-    /// `ro`.
+    /// The option `ro` was given.
     pub read_only: bool,
     nocopy: bool,
     propagation: String,

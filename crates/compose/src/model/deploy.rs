@@ -84,10 +84,10 @@ pub struct Resource {
     /// Processors, in parts of one: `0.5`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cpus: GoF32,
-    /// Memory in bytes.
+    /// Memory in bytes; 0: not said.
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory: Bytes,
-    /// Processes and threads.
+    /// Processes and threads; 0: not said.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pids: i64,
     /// Devices such as GPUs. Reserved only.

@@ -17,10 +17,10 @@ use super::model::{Extras, FileObject, Network, Project, Service, Volume};
 pub(super) use json::{go_escapes, node_json};
 use tree::{Map, Tree, natural};
 
-/// How to print.
+/// In which language a project is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// YAML.
+    /// YAML, as go-yaml writes it.
     #[default]
     Yaml,
     /// JSON, indented by two.

@@ -294,7 +294,7 @@ fn is_former_type(text: &str) -> bool {
     boolean || is_base_60(text)
 }
 
-/// `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`
+/// YAML 1.1 reads `1:30` as 90; the pattern is `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`.
 fn is_base_60(text: &str) -> bool {
     let body = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = body.split_once('.').unwrap_or((body, ""));

@@ -11,11 +11,8 @@ use turnout_yaml::{Node, Value};
 /// A value to print.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Tree {
-    /// `null`.
     Null,
-    /// A boolean.
     Bool(bool),
-    /// An integer.
     Int(i128),
     /// A number with a fraction, or one that is written with an exponent when it is large.
     Float(f64),
@@ -23,16 +20,14 @@ pub(super) enum Tree {
     Text(String),
     /// A date or time, never quoted.
     Time(String),
-    /// A list.
     List(Vec<Tree>),
-    /// A mapping.
     Map(Map),
 }
 
 /// A mapping, in the order it is printed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Map {
-    /// Keys and values.
+    /// In the order in which they are printed.
     pub entries: Vec<(String, Tree)>,
     /// Whether this is a section with fixed keys, which can carry extensions.
     pub section: bool,

@@ -9,15 +9,27 @@ pub(super) enum Rule {
     /// One of these words.
     Enum(&'static [&'static str]),
     /// Text of a form; `example` describes it for the hint.
-    Pattern { matches: fn(&str) -> bool, example: &'static str },
+    Pattern {
+        matches: fn(&str) -> bool,
+        example: &'static str,
+    },
     /// An integer within bounds.
-    Range { least: i64, most: i64 },
-    /// A list.
-    List { item: &'static Rule, unique: bool },
+    Range {
+        least: i64,
+        most: i64,
+    },
+    List {
+        item: &'static Rule,
+        unique: bool,
+    },
     /// A mapping with known keys.
     Object(&'static Object),
     /// A mapping whose keys the user chooses. Without `strict`, other names are let through unchecked.
-    Named { name: fn(&str) -> bool, value: &'static Rule, strict: bool },
+    Named {
+        name: fn(&str) -> bool,
+        value: &'static Rule,
+        strict: bool,
+    },
     /// The first rule that admits the kind of value.
     Either(&'static [Rule]),
 }
@@ -77,13 +89,11 @@ impl Kinds {
     pub(super) const BOOL: Kinds = Kinds(2);
     /// Numbers without a fraction, `1.0` among them.
     pub(super) const INTEGER: Kinds = Kinds(4);
-    /// Every number.
     pub(super) const NUMBER: Kinds = Kinds(4 | 8);
     pub(super) const STRING: Kinds = Kinds(16);
     pub(super) const LIST: Kinds = Kinds(32);
     pub(super) const MAP: Kinds = Kinds(64);
 
-    /// Both sets.
     pub(super) const fn or(self, other: Kinds) -> Kinds {
         Kinds(self.0 | other.0)
     }

@@ -7,7 +7,6 @@ use super::{
     shared::*,
 };
 
-/// A service.
 pub(super) const SERVICE: Rule = Rule::Object(
     &Object::extensible(&[
         ("develop", DEVELOP),

@@ -8,7 +8,7 @@ use serde::{
     ser::SerializeMap as _,
 };
 
-/// A value.
+/// A value that templates can reach.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Data {
     #[default]

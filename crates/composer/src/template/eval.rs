@@ -1,4 +1,4 @@
-//! A template and a row -> text.
+//! Prints one row by a template.
 
 use std::{cmp::Ordering, fmt::Write as _};
 

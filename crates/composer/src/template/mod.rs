@@ -19,7 +19,7 @@ pub(super) struct Listing<'a> {
     pub columns: &'a [(&'a str, &'a str)],
     /// Titles of fields in tables of the user's; others have none, as in Docker.
     pub titles: &'a [(&'a str, &'a str)],
-    /// Narrowest column.
+    /// Least width of a column, in characters.
     pub minimum: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Text -> the pieces of a template.
+//! Reads a template into its pieces.
 
 use std::{iter::Peekable, vec};
 

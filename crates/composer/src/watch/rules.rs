@@ -31,7 +31,6 @@ const EPHEMERAL: &[&str] = &[
 
 /// One rule of `develop.watch`, ready to be asked.
 pub(super) struct Rule {
-    /// Compose service.
     pub service: String,
     /// What a change leads to.
     pub action: Action,

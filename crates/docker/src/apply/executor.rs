@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Engine, EngineError, image::ImageContext, observe};
 
-/// One run.
+/// One run of a plan: what its steps share.
 pub(super) struct Executor<'a> {
     /// The daemon that is asked.
     pub(super) engine: &'a Engine,

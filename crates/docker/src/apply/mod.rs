@@ -54,7 +54,7 @@ pub enum ApplyError {
         step: StepId,
         /// What it was to do.
         what: String,
-        /// Why it failed.
+        /// What the engine said to the step.
         error: EngineError,
         /// What was done nevertheless.
         report: Report,

@@ -17,11 +17,11 @@ use crate::{EngineError, translate};
 pub struct Resolved {
     /// The service with container IDs in place of names, whose hash is the label.
     pub service: Service,
-    /// `config-hash`.
+    /// Value of the label `com.docker.compose.config-hash`.
     pub config_hash: String,
     /// Entries of `VolumesFrom`, access mode kept.
     pub volumes_from: Vec<String>,
-    /// `container:alias` entries.
+    /// `container:alias` entries for the engine's `Links`.
     pub links: Vec<String>,
     /// Seccomp profiles by name as written.
     pub profiles: BTreeMap<String, String>,

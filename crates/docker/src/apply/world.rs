@@ -14,7 +14,7 @@ use turnout_plan::{Attempt, ObservedContainer, ObservedMount, RunState};
 pub struct Known {
     /// Its ID, all 64 digits.
     pub id: String,
-    /// Name at present.
+    /// Name at present; a replacement has a temporary one first.
     pub name: String,
     /// The service that it is of.
     pub service: String,

@@ -26,7 +26,7 @@ pub enum BuilderChoice {
     Auto,
     /// The classic builder (what `DOCKER_BUILDKIT=0` means).
     Classic,
-    /// BuildKit.
+    /// BuildKit (what `DOCKER_BUILDKIT=1` means).
     BuildKit,
 }
 

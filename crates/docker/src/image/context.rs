@@ -29,7 +29,7 @@ pub const CHUNKS_IN_FLIGHT: usize = 8;
 /// What is sent to the engine.
 #[derive(Debug, Clone)]
 pub struct ContextPlan {
-    /// The files.
+    /// Which files of the directory, as `.dockerignore` leaves them.
     pub selection: Selection,
     /// Files that exist only in the stream, by their path in it; they displace files of the same path.
     pub injected: Vec<(String, Vec<u8>)>,
@@ -37,7 +37,7 @@ pub struct ContextPlan {
 
 /// A context being read.
 pub struct ContextStream {
-    /// The tar stream.
+    /// The tar stream in pieces; the channel's bound keeps the reader from running ahead of the engine.
     pub chunks: mpsc::Receiver<Result<Bytes, io::Error>>,
     /// What became of it.
     pub upload: Upload,

@@ -1,4 +1,5 @@
 //! What can go wrong with an image.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::{io, time::Duration};
 
@@ -13,7 +14,6 @@ pub enum ImageError {
     /// The service asks for something the chosen builder or this engine cannot do.
     #[error("service {service}: {attribute} is not supported{}: {hint}", if .by.is_empty() { String::new() } else { format!(" by {}", .by) })]
     Unsupported {
-        /// Compose service.
         service: String,
         /// The attribute, for instance `build.cache_to`.
         attribute: String,
@@ -25,7 +25,6 @@ pub enum ImageError {
     /// The request contradicts itself.
     #[error("service {service}: {message}")]
     Invalid {
-        /// Compose service.
         service: String,
         /// What is wrong and what to do.
         message: String,
@@ -36,7 +35,6 @@ pub enum ImageError {
          there, or unset the variable"
     )]
     DefaultPlatform {
-        /// Compose service.
         service: String,
         /// What the variable says.
         platform: String,
@@ -47,7 +45,6 @@ pub enum ImageError {
     /// The build itself failed.
     #[error("build of {service} failed{}: {message}{}", step_text(.step), tail_text(.tail))]
     Build {
-        /// Compose service.
         service: String,
         /// The step that failed, as the builder names it.
         step: Option<String>,
@@ -59,7 +56,6 @@ pub enum ImageError {
     /// The image could not be pulled.
     #[error("pull of {image} failed: {message} ({})", .why.hint())]
     Pull {
-        /// The image reference.
         image: String,
         /// The engine's words.
         message: String,
@@ -69,7 +65,6 @@ pub enum ImageError {
     /// Nobody could say which content a name stands for.
     #[error("failed to resolve digest for {image}: {message} ({})", .why.hint())]
     Digest {
-        /// The image reference, in full.
         image: String,
         /// The engine's words.
         message: String,
@@ -81,13 +76,11 @@ pub enum ImageError {
         "image {image} is for {found}, service {service} needs {wanted}: set `platform`, or build or publish the image for {wanted}"
     )]
     Platform {
-        /// Compose service.
         service: String,
-        /// The image reference.
         image: String,
-        /// What there is.
+        /// Platform of the image that was found, such as `linux/arm64`.
         found: String,
-        /// What is needed.
+        /// Platform that the service or the engine asks for.
         wanted: String,
     },
     /// Registry credentials could not be read.
@@ -104,13 +97,11 @@ pub enum ImageError {
     TooSlow {
         /// For instance `build of web`.
         what: String,
-        /// The limit.
         limit: Duration,
     },
     /// The engine answered with an error, or not at all.
     #[error("{what}: the engine answered: {message}")]
     Engine {
-        /// What was being done.
         what: String,
         /// The engine's words.
         message: String,
@@ -120,7 +111,6 @@ pub enum ImageError {
     Broken {
         /// For instance `build of web`.
         what: String,
-        /// How it broke.
         message: String,
         /// The error of the connection, where there is one.
         #[source]
@@ -130,14 +120,7 @@ pub enum ImageError {
     #[error(
         "{what}: no connection to the engine at {address}: {source} (is Docker running, and may this user use it?)"
     )]
-    Connection {
-        /// What was being done.
-        what: String,
-        /// The engine's address.
-        address: String,
-        /// The cause.
-        source: io::Error,
-    },
+    Connection { what: String, address: String, source: io::Error },
 }
 
 impl ImageError {
@@ -187,7 +170,7 @@ pub enum Unfetched {
     Unknown,
     /// There is none for this platform.
     OtherPlatform,
-    /// Something else.
+    /// A cause that is none of the above; the engine's words stand in the error.
     Other,
 }
 

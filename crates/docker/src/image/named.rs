@@ -13,7 +13,7 @@ pub enum NamedContext {
     Address(String),
     /// An image in a directory of OCI's layout.
     Layout {
-        /// The directory, absolute.
+        /// Absolute.
         directory: PathBuf,
         /// Tag in its index.
         tag: String,

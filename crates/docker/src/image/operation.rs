@@ -25,7 +25,7 @@ pub struct ImageContext<'a> {
     pub pull_timeout: Duration,
     /// The project environment: build arguments without a value and `environment:` secrets are read from it.
     pub environment: &'a BTreeMap<String, String>,
-    /// Registry credentials.
+    /// What the registries are logged in to with.
     pub credentials: &'a Credentials,
     /// How builds differ from those of an `up`.
     pub options: BuildOptions,

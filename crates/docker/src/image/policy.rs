@@ -10,7 +10,7 @@ pub enum PullPolicy {
     /// When absent (also `missing`, `if_not_present`, `refresh`, and nothing).
     #[default]
     Missing,
-    /// Every time.
+    /// Every time, even when it is there.
     Always,
     /// Not even when absent.
     Never,
@@ -23,9 +23,9 @@ pub enum PullPolicy {
 /// What to do about an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullDecision {
-    /// Pull, because.
+    /// It is pulled; the text says why.
     Pull(String),
-    /// Leave it, because.
+    /// It is left as it is; the text says why.
     Keep(String),
     /// It is absent and may not be pulled.
     Refuse(String),

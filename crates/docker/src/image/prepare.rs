@@ -36,7 +36,7 @@ pub async fn tar(request: &BuildRequest) -> Result<(ContextPlan, String), ImageE
 
 /// What is offered to BuildKit.
 pub struct Offered {
-    /// The session's content.
+    /// What BuildKit may ask for during the build.
     pub offer: Offer,
     /// Where the build finds what it refers to.
     pub places: Places,

@@ -23,7 +23,7 @@ pub struct OutOfReach {
     pub service: String,
     /// The attribute, for instance `build.context`.
     pub attribute: String,
-    /// The path.
+    /// The path as it was resolved against the project folder.
     pub path: PathBuf,
     /// Why not; [`files::hint`] knows what to do.
     pub error: io::Error,

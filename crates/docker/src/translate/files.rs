@@ -24,7 +24,7 @@ pub struct CopiedFile {
     pub gid: u64,
     /// Whether owner or group were asked for.
     pub owned: bool,
-    /// Permission bits.
+    /// Permission bits, such as `0o444`.
     pub mode: u32,
 }
 

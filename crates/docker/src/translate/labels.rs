@@ -10,7 +10,7 @@ use turnout_compose::{
 /// What makes the labels of one container, besides the user's own.
 #[derive(Debug, Clone)]
 pub struct ContainerLabels<'a> {
-    /// Compose service.
+    /// The Compose service that it is of.
     pub service: &'a str,
     /// Number from 1.
     pub number: u32,

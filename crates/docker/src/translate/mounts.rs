@@ -24,16 +24,16 @@ pub struct InheritedMount {
     pub source: String,
     /// Path in the container.
     pub target: String,
-    /// Writable.
+    /// Whether the container may write there.
     pub writable: bool,
 }
 
 /// What a container mounts.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mounts {
-    /// Text form.
+    /// In the text form `source:target:options`, as [`HostConfig`](bollard::models::HostConfig) takes them in `Binds`.
     pub binds: Vec<String>,
-    /// Structured form.
+    /// In the structured form, for what the text form cannot say.
     pub mounts: Vec<ApiMount>,
     /// What the reader should know.
     pub warnings: Vec<String>,

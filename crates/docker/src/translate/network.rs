@@ -82,7 +82,7 @@ fn pools(ipam: &Ipam) -> Option<ApiIpam> {
 pub struct Endpoint {
     /// The engine's name of the network.
     pub network: String,
-    /// Settings.
+    /// Addresses, aliases and driver options there.
     pub settings: EndpointSettings,
 }
 

@@ -10,7 +10,7 @@ use crate::EngineError;
 /// `security_opt` as the request wants it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SecurityOptions {
-    /// Options, profiles inlined.
+    /// `security_opt` with the content of seccomp profiles in place of their file names.
     pub options: Vec<String>,
     /// `systempaths=unconfined` was given: nothing is masked or read-only under /proc and /sys.
     pub unconfined_paths: bool,

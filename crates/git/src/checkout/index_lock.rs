@@ -104,7 +104,7 @@ impl Drop for IndexLock {
 pub(super) enum Shared {
     /// These permissions are added.
     Also(u32),
-    /// Exactly these.
+    /// These permissions, and no others.
     Exactly(u32),
 }
 

@@ -62,11 +62,11 @@ pub struct Converter<'r> {
 /// What the work tree is to hold.
 #[derive(Debug)]
 pub enum Content {
-    /// These bytes.
+    /// What a conversion has made, in memory.
     Bytes(Vec<u8>),
     /// The bytes of this file, which stays where it is.
     File {
-        /// The file.
+        /// Where git LFS keeps the object.
         path: PathBuf,
         /// Its size in bytes.
         size: u64,

@@ -22,7 +22,6 @@ pub(super) struct Process {
 /// The way a file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Into git.
     Clean,
     /// Into the work tree.
     Smudge,

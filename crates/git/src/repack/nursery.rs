@@ -8,7 +8,7 @@ use std::{
 /// The folder in which a new pack grows. Beside the others, so that it can be moved among them.
 pub(super) struct Nursery(PathBuf);
 
-/// Its name.
+/// The folder's name below `.git/objects`.
 const NURSERY: &str = "turnout-repack";
 
 impl Nursery {

@@ -64,7 +64,7 @@ pub enum ContainerCause {
     Shares {
         /// What, with its article.
         what: &'static str,
-        /// The service.
+        /// The service with which it shares.
         of: String,
         /// What becomes of that container.
         fate: Shared,

@@ -20,7 +20,7 @@ pub enum ImageCause {
     AllAsked,
     /// One of several platforms for which the image is pulled; empty for any.
     For {
-        /// The platform.
+        /// As Compose writes it: `linux/arm64`; empty for any.
         platform: String,
         /// Why the image is pulled at all.
         why: Box<Cause>,

@@ -24,7 +24,7 @@ pub enum NetworkCause {
     Gone(String),
     /// The network of this key has another name now, where that is known.
     Renamed {
-        /// Compose key.
+        /// Its key under `networks`.
         key: String,
         /// The engine's name of the new one.
         to: Option<String>,

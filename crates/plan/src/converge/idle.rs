@@ -42,7 +42,7 @@ pub(super) enum Job {
     Said,
     /// It offers nothing to others and has no restart policy: a job by all that can be seen, or a worker that was stopped.
     Guessed,
-    /// A service.
+    /// It serves others or restarts: an end is not the end of its work.
     No,
 }
 

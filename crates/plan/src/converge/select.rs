@@ -125,7 +125,7 @@ pub(super) fn in_rounds<'a>(edges: &BTreeMap<&'a str, Vec<&'a str>>) -> (Vec<&'a
     (done, stuck)
 }
 
-/// Containers wanted.
+/// How many containers a service is to have; 0 for one that the project does not know.
 pub(super) fn scale(project: &Project, intent: &Intent, name: &str) -> Result<u32, PlanError> {
     let Some(service) = project.services.get(name) else { return Ok(0) };
     let wanted = intent.scale.get(name).copied().unwrap_or_else(|| service.scale());

@@ -13,7 +13,7 @@ use super::super::{
 /// What became of the creation of a container, once the engine was asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attempt {
-    /// Its `config-hash`.
+    /// The label `config-hash` that it was to have.
     pub config_hash: String,
     /// Its full ID, where it was made or an identical one was taken over.
     pub id: Option<String>,

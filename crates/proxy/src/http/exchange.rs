@@ -72,7 +72,7 @@ pub(crate) struct Tunnel {
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     modern: bool,
-    /// HEAD.
+    /// To HEAD: its answer has no body, whatever its head says (RFC 9110, section 9.3.2).
     bodiless: bool,
     /// GET, HEAD or OPTIONS without a body: may be sent again though it was sent.
     only_asks: bool,
@@ -85,9 +85,9 @@ struct Asked {
 /// A request's head as it is written, once more for each who gets it beside its container.
 #[derive(Debug, Default)]
 struct Beside {
-    /// For [`mirror`].
+    /// For the colour that gets a copy ([`mirror`]).
     copied: Option<Vec<u8>>,
-    /// For [`fallback`].
+    /// For the colour that is asked when this one does not have it ([`fallback`]).
     again: Option<Vec<u8>>,
 }
 

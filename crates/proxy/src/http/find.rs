@@ -51,7 +51,7 @@ enum Claimed {
     At(Claim),
     /// No target that was not tried.
     Nobody,
-    /// Requests wait.
+    /// Requests to it are held: whoever asks waits until they are let through.
     Held(Arc<Serving>),
 }
 

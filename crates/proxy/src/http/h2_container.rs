@@ -32,7 +32,7 @@ use super::{
 pub(crate) struct Place(pub(crate) Arc<AtomicUsize>);
 
 impl Place {
-    /// One more.
+    /// Counts one more stream; dropping what is returned counts it off.
     pub(crate) fn among(streams: &Arc<AtomicUsize>) -> Place {
         streams.fetch_add(1, Relaxed);
         Place(Arc::clone(streams))

@@ -60,7 +60,7 @@ pub(crate) enum Kind {
     Vital,
     /// Of one connection only.
     Hop,
-    /// `Connection` itself.
+    /// `Connection` itself, which names further headers that are of one connection only (RFC 9110, section 7.6.1).
     Connection,
     Host,
     Length,

@@ -10,7 +10,7 @@ use turnout_traffic::{
 use super::{answer_head::AnswerHead, find::Finder, forward::Asker, head, head::Head};
 use crate::board::{Claim, Serving};
 
-/// Any number.
+/// Draws any number.
 pub(crate) fn draw() -> u64 {
     // Its keys are others each time.
     RandomState::new().hash_one(0)

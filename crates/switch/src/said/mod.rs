@@ -2,6 +2,7 @@
 //! (docs of the switch, §1). `repos.yaml` wins.
 
 mod adapter;
+mod beyond;
 mod fields;
 mod read;
 mod words;

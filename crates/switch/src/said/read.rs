@@ -8,6 +8,7 @@ use turnout_report::Mistakes;
 
 use super::{
     adapter::{adapter, of_project},
+    beyond::{Readers, beyond},
     fields::{Reading, below},
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
@@ -29,11 +30,14 @@ pub const KEYS: &[&str] = &[
     "drain",
     "keep",
     "fallback",
+    "preview",
+    "mirror",
+    "pins",
     "adapter",
 ];
 /// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
 /// the pen.
-pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "steps"];
+pub const LATER: &[&str] = &["analysis", "memory", "steps"];
 /// Keys about one service.
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
@@ -99,6 +103,8 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     });
     layer.promote = fields.get("promote").and_then(|(at, value)| promote(reading, &at, value));
     layer.promote_deadline = fields.get("promote_deadline").and_then(|(at, value)| reading.duration(&at, value));
+    let to = |reading: &mut Reading, path: &str, value: &Value| target(reading, path, value, project);
+    layer.beyond = beyond(reading, &fields, &Readers { listen: &listen, target: &to });
     layer.adapter = match fields.get("adapter") {
         // It names sockets and files of the host.
         Some((at, _)) if path == EXTENSION => {

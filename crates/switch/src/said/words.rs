@@ -211,6 +211,48 @@ pub struct ServiceSaid {
     pub protocols: BTreeMap<u16, Protocol>,
 }
 
+/// What one place says of how a next colour is reached while it waits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BeyondSaid {
+    /// `preview`.
+    pub preview: Option<PreviewSaid>,
+    /// `mirror`: how many of a hundred requests are copied.
+    pub mirror: Option<u8>,
+    /// `pins`.
+    pub pins: Option<Vec<PinSaid>>,
+}
+
+/// How people reach a next colour before requests go there. At least one of the first three.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PreviewSaid {
+    /// By a host name of its own, on the listeners that are there.
+    pub host: Option<String>,
+    /// By a listener of its own.
+    pub listen: Option<ListenSaid>,
+    /// By a cookie with a secret, under the usual host names.
+    pub cookie: bool,
+    /// Only what leads to this port of this service.
+    pub to: Option<(String, u16)>,
+}
+
+/// Requests that go to a next colour while it waits. No secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinSaid {
+    /// What they have.
+    pub by: PinBy,
+    /// With this value, letter by letter.
+    pub value: String,
+}
+
+/// What a pinned request has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinBy {
+    /// A header of this name.
+    Header(String),
+    /// A cookie of this name.
+    Cookie(String),
+}
+
 /// What one place says: `switch:`, or the top level's `x-turnout:`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layer {
@@ -238,6 +280,8 @@ pub struct Layer {
     pub keep: Option<Duration>,
     /// `fallback`: paths whose 404 is tried at the old colour while baking.
     pub fallback: Option<Vec<String>>,
+    /// `preview`, `mirror`, `pins`.
+    pub beyond: BeyondSaid,
     /// `adapter`.
     pub adapter: Option<Adapter>,
 }

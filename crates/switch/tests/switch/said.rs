@@ -14,7 +14,7 @@ fn every_mistake_has_its_path() {
         (json!(3), "switch: is the number 3; a mapping is wanted"),
         (
             json!({"servces": {}}),
-            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, promote, promote_deadline, drain, keep, fallback, adapter",
+            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, adapter",
         ),
         (json!({"steps": []}), "switch.steps: is not there yet; take it out"),
         (json!({"by": "commit"}), "switch.by: is `commit`; one of deploy, color is wanted"),
@@ -59,6 +59,29 @@ fn every_mistake_has_its_path() {
             "switch.promote: is `after 0s`; one of auto, manual, or `after` and a duration such as `after 10m` is wanted",
         ),
         (
+            json!({"preview": {"to": "web:8000"}}),
+            "switch.preview: says nothing of how it is reached: `host`, `listen` or `cookie: true` is wanted",
+        ),
+        (
+            json!({"preview": "*.example.org"}),
+            "switch.preview: is `*.example.org`; `cookie`, or one host name such as next.shop.example.org, without a port, is wanted",
+        ),
+        (
+            json!({"preview": {"cookie": true, "to": "gone:1"}}),
+            "switch.preview.to: no service has this name; there are db, web",
+        ),
+        (
+            json!({"mirror": 10}),
+            "switch.mirror: is the number 10; a share from 1% to 100%, such as `mirror: 10%`, is wanted",
+        ),
+        (json!({"mirror": "0%"}), "switch.mirror: is `0%`; a share from 1% to 100%, such as `mirror: 10%`, is wanted"),
+        (json!({"pins": [{"value": "1"}]}), "switch.pins[0]: needs either `header` or `cookie`"),
+        (json!({"pins": [{"header": "X-Next"}]}), "switch.pins[0].value: is missing"),
+        (
+            json!({"pins": [{"cookie": "turnout-preview", "value": "1"}]}),
+            "switch.pins[0].cookie: `turnout-preview` begins as cookies of turnout-proxy's own do",
+        ),
+        (
             json!({"bake": "x", "keep": "y"}),
             "switch.bake: is `x`; a duration such as 90s or 24h is wanted; switch.keep: is `y`; a duration such as 90s or 24h is wanted",
         ),
@@ -70,7 +93,7 @@ fn every_mistake_has_its_path() {
     assert_eq!(
         found,
         "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, \
-         drain, keep, fallback, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
+         promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
          job, shared, single is wanted"
     );
 }
@@ -110,4 +133,78 @@ services:
     check(&derived, "init", Class::Shared, "said in repos.yaml");
     check(&derived, "seed", Class::Job, "said in repos.yaml");
     assert_eq!(derived.jobs.len(), 1);
+}
+
+#[test]
+fn what_reaches_a_colour_that_waits_is_said_in_words() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}, api: {build: ., ports: ['81:8000']}}";
+    let said = json!({
+        "promote": "manual", "mirror": "10%", "fallback": ["/assets"], "keep": "1h",
+        "preview": {"host": "next.example.org", "cookie": true, "listen": "127.0.0.1:9000", "to": "web:8000"},
+        "pins": [{"header": "X-Next", "value": "1"}],
+    });
+    let derived = derived_as(text, &no_facts(), &said);
+    assert_eq!(turnout_switch::not_kept(&derived), Vec::<String>::new());
+    let shown = turnout_switch::explain(&derived);
+    for line in [
+        "as next.example.org, on 127.0.0.1:9000, by the cookie of `turnout preview` (web:8000)",
+        "of 10 % of the requests that only ask",
+        "whose header X-Next is 1",
+        "a 404 is tried at the old colour     /assets",
+        "keep: then to go back to, stopped    1h",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+}
+
+#[test]
+fn what_cannot_be_reached_so_is_refused_by_name() {
+    let two = "services: {web: {build: ., ports: ['80:8000']}, api: {build: ., ports: ['81:8000']}}";
+    let bytes = "services: {web: {build: ., ports: ['80:8000']}}";
+    let cases = [
+        // Nothing waits.
+        (two, json!({"mirror": "10%"}), vec!["mirror says what reaches a colour that waits"]),
+        (two, json!({"promote": "after 5m", "mirror": "10%"}), vec![]),
+        // Another proxy leads.
+        (
+            bytes,
+            json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "fallback": ["/a"], "preview": "cookie"}),
+            vec!["fallback is turnout-proxy's, and haproxy leads", "preview is turnout-proxy's, and haproxy leads"],
+        ),
+        (
+            bytes,
+            json!({"protocol": "tcp", "fallback": ["/a"]}),
+            vec!["fallback needs a route whose requests are understood"],
+        ),
+        // On each listener its own.
+        (two, json!({"promote": "manual", "preview": "next.example.org"}), vec![]),
+        (
+            two,
+            json!({"promote": "manual", "preview": {"listen": 9000}}),
+            vec!["could lead to web:8000 and to api:8000"],
+        ),
+        (two, json!({"promote": "manual", "preview": {"listen": 9000, "to": "api:8000"}}), vec![]),
+        (
+            two,
+            json!({"promote": "manual", "preview": {"listen": 81, "to": "web:8000"}}),
+            vec!["a route listens on port 81 already"],
+        ),
+        (
+            two,
+            json!({"promote": "manual", "preview": {"cookie": true, "to": "web:9"}}),
+            vec!["no route leads to web:9"],
+        ),
+        (
+            bytes,
+            json!({"promote": "manual", "preview": "a.example.org", "routes": [{"listen": 80, "to": "web:8000", "hosts": ["a.example.org"]}]}),
+            vec!["a.example.org is a host of a route"],
+        ),
+    ];
+    for (text, said, expected) in cases {
+        let found = turnout_switch::not_kept(&derived_as(text, &no_facts(), &said));
+        assert_eq!(found.len(), expected.len(), "{said}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{said}: {found}");
+        }
+    }
 }

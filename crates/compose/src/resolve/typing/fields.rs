@@ -63,7 +63,7 @@ impl<'a> Fields<'a> {
         Ok(self.optional_flag(key)?.unwrap_or_default())
     }
 
-    /// A boolean.
+    /// A boolean; `None` where the key is absent.
     pub(super) fn optional_flag(&self, key: &str) -> Typed<Option<bool>> {
         self.read(key, |node, path| match &node.value {
             Value::Bool(value) => Ok(*value),
@@ -80,7 +80,7 @@ impl<'a> Fields<'a> {
         Ok(self.optional_integer(key)?.unwrap_or_default())
     }
 
-    /// A whole number.
+    /// A whole number; `None` where the key is absent.
     pub(super) fn optional_integer(&self, key: &str) -> Typed<Option<i64>> {
         self.read(key, integer)
     }
@@ -138,7 +138,7 @@ impl<'a> Fields<'a> {
         Ok(self.read(key, read)?.unwrap_or_default())
     }
 
-    /// A duration.
+    /// A duration as Go writes it (`1m30s`); `None` where the key is absent.
     pub(super) fn duration(&self, key: &str) -> Typed<Option<Duration>> {
         self.read(key, |node, path| {
             Duration::parse(&node.value.go_text())

@@ -26,7 +26,6 @@ const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Of an error's text, this many characters are shown.
 const SHOWN: usize = 200;
 
-/// A request.
 pub(super) struct Ask<'a> {
     pub(super) url: Url,
     /// Headers with what they say; an `Authorization` goes to this host only.
