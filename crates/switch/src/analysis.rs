@@ -1,0 +1,66 @@
+//! When a new colour counts as worse than the one before: what was said, what holds otherwise, and what cannot be.
+
+use crate::{
+    beyond::is_http,
+    derived::{Derived, Given, Origin, Route},
+    said::{Adapter, Analysis, AnalysisSaid, Said, shown_time},
+};
+
+/// Said, else the usual rules, where somebody counts what they are about.
+pub(crate) fn analysis(said: &Said, routes: &[Route], adapter: Option<&Adapter>) -> Given<Option<Analysis>> {
+    match said.stack(|layer| layer.analysis) {
+        Some((AnalysisSaid::Off, source)) => Given { value: None, from: Origin::Said(source) },
+        Some((AnalysisSaid::On(rules), source)) => Given { value: Some(rules), from: Origin::Said(source) },
+        None => {
+            let counted = adapter.is_none() && routes.iter().any(is_http);
+            Given { value: counted.then(Analysis::default), from: Origin::Default }
+        }
+    }
+}
+
+/// The row of what `turnout plan` prints.
+pub(crate) fn row(derived: &Derived) -> Vec<String> {
+    let Given { value, from } = &derived.analysis;
+    let said = match (value, &derived.adapter) {
+        (Some(rules), _) => rules_in_words(rules),
+        (None, Some(adapter)) if *from == Origin::Default => {
+            format!("are not judged: {} leads requests, and turnout counts none", adapter.program.key())
+        }
+        (None, None) if *from == Origin::Default => "are not judged: no route speaks HTTP".to_owned(),
+        (None, _) => "are not judged".to_owned(),
+    };
+    vec!["answers of the new colour".to_owned(), said, from.to_string()]
+}
+
+fn rules_in_words(rules: &Analysis) -> String {
+    let Analysis { min_requests, errors, times_before, p50, p99, looks } = rules;
+    let mut worse = vec![format!("over {} 5xx or none", percent(*errors))];
+    worse.extend(p50.map(|time| format!("half of them later than {}", shown_time(time))));
+    worse.extend(p99.map(|time| format!("1 % of them later than {}", shown_time(time))));
+    let before = match times_before {
+        1 => "more than before".to_owned(),
+        times => format!("{times} times as many as before"),
+    };
+    format!("a failure if {}, and {before}; from {min_requests} requests on, {looks} looks", worse.join(", or "))
+}
+
+/// Hundredths of a percent: `5 %`, `0.25 %`.
+pub(crate) fn percent(hundredths: u64) -> String {
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    match part {
+        0 => format!("{whole} %"),
+        part if part % 10 == 0 => format!("{whole}.{} %", part / 10),
+        part => format!("{whole}.{part:02} %"),
+    }
+}
+
+/// What was said of it and cannot be: with what to write.
+pub fn not_kept(derived: &Derived) -> Option<String> {
+    derived.analysis.value.filter(|_| derived.analysis.from != Origin::Default)?;
+    if let Some(adapter) = &derived.adapter {
+        let key = adapter.program.key();
+        return Some(format!("analysis needs what turnout-proxy counts, and {key} leads requests; take it out"));
+    }
+    let http = derived.routes.iter().any(is_http);
+    (!http).then(|| "analysis needs a route whose requests are understood (protocol http); take it out".to_owned())
+}
