@@ -60,7 +60,8 @@ pub(super) async fn rollout(
         ColourStanding::Previous => 2,
         _ => 3,
     };
-    let mut known: Vec<_> = stands.all.iter().filter(|one| one.standing != ColourStanding::InPlace).collect();
+    let is_there = |standing| !matches!(standing, ColourStanding::InPlace | ColourStanding::Removed);
+    let mut known: Vec<_> = stands.all.iter().filter(|one| is_there(one.standing)).collect();
     known.sort_by_key(|one| (order(one.standing), one.generation));
     let colours = known.iter().map(|one| {
         let counted = counters.as_ref().and_then(|counters| counted_of(counters, one, stands.live()));

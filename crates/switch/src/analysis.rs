@@ -1,5 +1,7 @@
 //! When a new colour counts as worse than the one before: what was said, what holds otherwise, and what cannot be.
 
+use turnout_report::counted;
+
 use crate::{
     beyond::is_http,
     derived::{Derived, Given, Origin, Route},
@@ -24,24 +26,32 @@ pub(crate) fn row(derived: &Derived) -> Vec<String> {
     let said = match (value, &derived.adapter) {
         (Some(rules), _) => rules_in_words(rules),
         (None, Some(adapter)) if *from == Origin::Default => {
-            format!("are not judged: {} leads requests, and turnout counts none", adapter.program.key())
+            format!("not looked at: {} leads requests", adapter.program.key())
         }
-        (None, None) if *from == Origin::Default => "are not judged: no route speaks HTTP".to_owned(),
-        (None, _) => "are not judged".to_owned(),
+        (None, None) if *from == Origin::Default => "not looked at: no route speaks HTTP".to_owned(),
+        (None, _) => "not looked at".to_owned(),
     };
-    vec!["answers of the new colour".to_owned(), said, from.to_string()]
+    vec!["answers are a failure, too".to_owned(), said, from.to_string()]
 }
 
 fn rules_in_words(rules: &Analysis) -> String {
     let Analysis { min_requests, errors, times_before, p50, p99, looks } = rules;
-    let mut worse = vec![format!("over {} 5xx or none", percent(*errors))];
-    worse.extend(p50.map(|time| format!("half of them later than {}", shown_time(time))));
-    worse.extend(p99.map(|time| format!("1 % of them later than {}", shown_time(time))));
+    let usual = Analysis::default();
+    let mut said = vec![format!("over {} 5xx", percent(*errors))];
+    said.extend(p50.map(|time| format!("p50 over {}", shown_time(time))));
+    said.extend(p99.map(|time| format!("p99 over {}", shown_time(time))));
     let before = match times_before {
         1 => "more than before".to_owned(),
-        times => format!("{times} times as many as before"),
+        times => format!("{times} times before"),
     };
-    format!("a failure if {}, and {before}; from {min_requests} requests on, {looks} looks", worse.join(", or "))
+    let mut said = format!("{}, {before}", said.join(" or "));
+    if *min_requests != usual.min_requests {
+        said.push_str(&format!("; from {} on", counted(*min_requests, "request")));
+    }
+    if *looks != usual.looks {
+        said.push_str(&format!("; {}", counted(*looks, "look")));
+    }
+    said
 }
 
 /// Hundredths of a percent: `5 %`, `0.25 %`.
