@@ -231,7 +231,9 @@ async fn failed_for(deployer: &Deployer, repo: &str, stands: &Stands) -> Result<
 /// How the colour that is judged does.
 async fn analysis(deployer: &Deployer, repo: &str, rollout: &Rollout, stands: &Stands) -> Option<String> {
     let next = stands.at(ColourStanding::Next).filter(|_| rollout.attends());
-    match rollout.bake.is_some() || next.is_some() {
+    // On the way back there is none before the live one.
+    let bakes = rollout.bake.is_some() && stands.at(ColourStanding::Previous).is_some();
+    match bakes || next.is_some() {
         true => deployer.judged_now(repo, stands.live(), next).await,
         false => None,
     }

@@ -79,7 +79,9 @@ pub(super) async fn rollout(
         }
     });
     let next = stands.at(ColourStanding::Next).filter(|_| rollout.attends());
-    let judged = rollout.bake.is_some() || next.is_some();
+    // On the way back there is none before the live one.
+    let bakes = rollout.bake.is_some() && stands.at(ColourStanding::Previous).is_some();
+    let judged = bakes || next.is_some();
     let analysis = match judged && counters.is_some() {
         true => deployer.judged_now(&repo.name, stands.live(), next).await,
         false => None,

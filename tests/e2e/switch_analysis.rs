@@ -25,12 +25,12 @@ chmod 755 /www/cgi-bin/answer
 exec httpd -f -p 8000 -h /www
 ";
 
-/// The version; of the version `bad` four answers of ten are errors, by the last digit of the machine's time.
+/// The version; of the version `bad` half of the answers are errors: those of the first half of each second.
 const ANSWER: &str = r#"#!/bin/sh
 read up rest < /proc/uptime
 read page < /app/page
 case $page-$up in
-bad-*[0-3]) printf 'HTTP/1.1 500 Broken\r\nContent-Length: 6\r\nConnection: close\r\n\r\nbroken' ;;
+bad-*.[0-4]*) printf 'HTTP/1.1 500 Broken\r\nContent-Length: 6\r\nConnection: close\r\n\r\nbroken' ;;
 *) printf 'HTTP/1.1 200 OK\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' "${#page}" "$page" ;;
 esac
 "#;

@@ -44,9 +44,12 @@ impl Deployer {
         if let Some(counters) = self.judgings.fresh(repo) {
             return Ok(counters);
         }
-        self.count_now(repo).await
+        let counters = self.count_now(repo).await?;
+        self.judgings.keep(repo, &counters);
+        Ok(counters)
     }
 
+    /// A reading for one purpose: of the moment before the routes move nothing is true a moment later.
     async fn count_now(&self, repo: &str) -> Result<Arc<Counters>, Failure> {
         let steer = Steer::new(self.planner.settings.proxy_socket.clone());
         let counters = match timeout(PATIENCE, steer.counters(repo)).await {
@@ -56,7 +59,6 @@ impl Deployer {
                 return Err(Failure::new(format!("turnout-proxy has not said within {seconds} s what it has counted")));
             }
         };
-        self.judgings.keep(repo, &counters);
         Ok(counters)
     }
 

@@ -96,7 +96,7 @@ impl Deployer {
                     let Some((ask, answer)) = question else { return };
                     let done = match &ask {
                         Ask::End => self.retire(repo).await,
-                        Ask::Revert(why) => self.revert(repo, why).await,
+                        Ask::Revert(why) => self.revert(repo, why, false).await,
                     };
                     let over = done.is_ok();
                     let _ = answer.send(done);
@@ -127,13 +127,9 @@ impl Deployer {
                                 continue;
                             }
                             tracing::error!(repo, "{}: going back", fault.said);
-                            let left = self.recorded(repo).await.ok().and_then(|stands| stands.live().cloned());
-                            match self.revert(repo, &fault.said).await {
+                            match self.revert(repo, &fault.said, true).await {
                                 Ok(said) => {
                                     tracing::warn!(repo, "{said}");
-                                    if let Some(left) = left {
-                                        self.note_taken_back(repo, &left, &fault.said).await;
-                                    }
                                     return;
                                 }
                                 Err(failure) => {
