@@ -59,6 +59,8 @@ pub enum Command {
     Resume(ColourArgs),
     /// Have requests answered by a maintenance page, or no longer (with `switch`)
     Maintain(MaintainArgs),
+    /// Show where a rollout stands, what it waits for, and how both colours do: requests a second, failures, times (with `switch`)
+    Rollout(RolloutArgs),
     /// Give up what is under way; a switch that has not proved itself yet is taken back (with `switch`)
     Abort(ColourArgs),
     /// Cancel a deployment that is queued or running
@@ -131,6 +133,22 @@ pub struct DeployArgs {
 pub struct ColourArgs {
     /// Name of the repository in repos.yaml
     pub repo: String,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout rollout`.
+#[derive(Debug, Args)]
+pub struct RolloutArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// Show it anew each second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Print JSON: one object; with --watch one in each line
+    #[arg(long)]
+    pub json: bool,
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,

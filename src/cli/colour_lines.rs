@@ -22,6 +22,8 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         removed,
         kept_until,
         bakes_until,
+        failed_for,
+        analysis,
         next_waits,
         maintained,
         not_served,
@@ -50,7 +52,12 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     };
     line(previous, &goes_back)?;
     line(removed, "was kept as long as `keep` says: there is nothing to go back to")?;
-    line(failed, "stopped and left to be looked at")?;
+    let failed_for = failed_for.as_deref().map(|why| format!(", taken back: {}", escape_controls(why)));
+    let left = format!("stopped and left to be looked at{}", failed_for.unwrap_or_default());
+    line(failed, &left)?;
+    if let Some(said) = analysis {
+        writeln!(out, "  answers: {}", escape_controls(said))?;
+    }
     for status in certificates {
         writeln!(out, "  {}", certificate_lines::line(status, crate::deploy::now_ms().div_euclid(1_000)))?;
     }

@@ -191,6 +191,8 @@ mod tests {
                 previous: none.clone(),
                 failed: none.clone(),
                 removed: none,
+                failed_for: None,
+                analysis: None,
                 kept_until: None,
                 bakes_until,
                 next_waits: false,

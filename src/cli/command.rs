@@ -15,7 +15,7 @@ use super::{
     colours, deliveries, deploy, documents, history, letters,
     logging::is_journal,
     notify::notify,
-    plan, prune, serve, show,
+    plan, prune, rollout, serve, show,
     trouble::Trouble,
 };
 use crate::{composer, config};
@@ -86,6 +86,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         Command::Pause(args) => colours::pause(&client(&args.socket), &args.repo).await,
         Command::Resume(args) => colours::resume(&client(&args.socket), &args.repo).await,
         Command::Maintain(args) => colours::maintain(&client(&args.socket), &args).await,
+        Command::Rollout(args) => rollout::rollout(&client(&args.socket), &args).await,
         Command::Abort(args) => colours::abort(&client(&args.socket), &args.repo).await,
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,

@@ -59,6 +59,7 @@
 //! Each step of the table is a line in [`next`], and `explore` visits every state that pushes, crashes, cancellations, restarts
 //! and time can lead to, in place and blue/green.
 
+pub mod analysis;
 #[cfg(test)]
 mod explore;
 mod phase;

@@ -17,6 +17,7 @@ use crate::{
         Deployer,
         colours::{Asked, Glance, Ready, Stands, kept_until},
     },
+    rollout::Rollout,
     store::{self, ColourRecord, ColourStanding, Filter},
 };
 
@@ -169,12 +170,15 @@ pub(super) async fn colours(
 
 async fn now(control: &Control, repo: &str) -> Result<Json<ColoursStatus>, Refusal> {
     let stands = of(&control.deployer, repo).await?;
-    stands.map(Json).ok_or_else(|| {
-        Refusal::conflict(
-            format!("{repo} is not deployed blue/green"),
-            "write `switch: auto` in its entry in repos.yaml".to_owned(),
-        )
-    })
+    stands.map(Json).ok_or_else(|| not_switched(repo))
+}
+
+/// It has no colours.
+pub(super) fn not_switched(repo: &str) -> Refusal {
+    Refusal::conflict(
+        format!("{repo} is not deployed blue/green"),
+        "write `switch: auto` in its entry in repos.yaml".to_owned(),
+    )
 }
 
 fn answer(control: &Control, repo: &str, asked: Asked) -> (StatusCode, Json<AskedReply>) {
@@ -201,6 +205,8 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         next: one(ColourStanding::Next),
         previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
         failed: one(ColourStanding::Failed),
+        failed_for: failed_for(deployer, repo, &stands).await?,
+        analysis: analysis(deployer, repo, &rollout, &stands).await,
         removed: one(ColourStanding::Removed),
         kept_until: stands.at(ColourStanding::Kept).and_then(|kept| kept_until(kept, stands.live())),
         bakes_until: rollout.bake.map(|bake| bake.until),
@@ -209,6 +215,28 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         not_served,
         certificates: deployer.obtained(repo, &stands).await,
     }))
+}
+
+/// Why the one that failed was taken back.
+async fn failed_for(deployer: &Deployer, repo: &str, stands: &Stands) -> Result<Option<String>, Refusal> {
+    let Some((failed, commit)) = stands.at(ColourStanding::Failed).and_then(|one| Some((one, one.commit.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let why = deployer.store.why_reverted(repo, commit).await?;
+    // That of the same moment, and not of an earlier colour with this commit.
+    Ok(why.filter(|(_, at)| *at == failed.since).map(|(why, _)| why))
+}
+
+/// How the colour that is judged does.
+async fn analysis(deployer: &Deployer, repo: &str, rollout: &Rollout, stands: &Stands) -> Option<String> {
+    let next = stands.at(ColourStanding::Next).filter(|_| rollout.attends());
+    // On the way back there is none before the live one.
+    let bakes = rollout.bake.is_some() && stands.at(ColourStanding::Previous).is_some();
+    match bakes || next.is_some() {
+        true => deployer.judged_now(repo, stands.live(), next).await,
+        false => None,
+    }
 }
 
 fn shown(stands: &Stands, standing: ColourStanding) -> Option<ColourStatus> {

@@ -55,6 +55,7 @@ mod recovery;
 mod renamed;
 mod sinks;
 mod switch;
+mod switch_analysis;
 mod switch_dies;
 mod switch_files;
 mod switch_killed;

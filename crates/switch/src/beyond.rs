@@ -93,7 +93,7 @@ pub fn not_kept(derived: &Derived) -> Vec<String> {
 }
 
 /// Whether its requests are understood, or may turn out to be.
-fn is_http(route: &Route) -> bool {
+pub(crate) fn is_http(route: &Route) -> bool {
     route.spoken.may_be_http() && route.spoken.protocol() != Some(crate::protocol::Protocol::Https)
 }
 

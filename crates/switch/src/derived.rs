@@ -8,7 +8,7 @@ use crate::{
     class::{Class, Reason, Source},
     protocol::Spoken,
     refusal::Refusal,
-    said::{Adapter, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, Tls},
+    said::{Adapter, Analysis, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, Tls},
     snapshot::Mounted,
 };
 
@@ -41,6 +41,8 @@ pub struct Derived {
     pub keep: Given<Duration>,
     /// What a failure while baking asks for.
     pub on_failure: Given<OnFailure>,
+    /// When the answers of a new colour count as a failure of it; `None`: they are not judged.
+    pub analysis: Given<Option<Analysis>>,
     /// Who has requests go to a colour that is ready.
     pub promote: Given<Promote>,
     /// How long a person has for that.

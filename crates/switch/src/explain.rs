@@ -4,7 +4,7 @@ use turnout_compose::model::Duration;
 use turnout_report::table::table;
 
 use crate::{
-    beyond,
+    analysis, beyond,
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
     facts::ReadFrom,
@@ -186,6 +186,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         row("drain: tunnels may last", &derived.drain),
         row("keep: then to go back to, stopped", &derived.keep),
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
+        analysis::row(derived),
     ];
     let promote = &derived.promote;
     let who = match promote.value {

@@ -9,7 +9,7 @@ use crate::{
         kind::{Kind, Rule, TIMES},
         mounted_words,
     },
-    switch::Class,
+    switch::{Class, said},
 };
 
 /// Durations as `report::units` reads them.
@@ -197,10 +197,28 @@ fn blue_green() -> Value {
             "drain": duration(),
             "keep": duration(),
             "fallback": { "type": "array", "items": page },
+            "analysis": analysis(),
             "preview": preview(),
             "mirror": text("^([1-9][0-9]?|100) ?%$"),
             "pins": pins(),
             "adapter": adapter(),
+        },
+        "additionalProperties": false,
+    }] })
+}
+
+/// When the answers of a new colour count as a failure.
+fn analysis() -> Value {
+    let number = |most: u64| json!({ "type": "integer", "minimum": 1, "maximum": most });
+    json!({ "anyOf": [{ "enum": ["on", "off"] }, { "type": "boolean" }, {
+        "type": "object",
+        "properties": {
+            "min_requests": number(said::MOST_REQUESTS),
+            "errors": text(r"^ *([0-9]{1,2}(\.[0-9]{1,2})?|100(\.0{1,2})?) *%$"),
+            "times_before": number(said::MOST_TIMES),
+            "p50": text(DURATION),
+            "p99": text(DURATION),
+            "looks": number(said::MOST_LOOKS),
         },
         "additionalProperties": false,
     }] })

@@ -73,7 +73,7 @@ mod tests {
             ("yes", "`auto` or a mapping is needed"),
             ("[red, blue]", "`auto` or a mapping is needed"),
             ("{ bakes: 1m }", "did you mean `bake`?"),
-            ("{ analysis: 5 }", "is not there yet"),
+            ("{ memory: 5 }", "is not there yet"),
         ] {
             let mistakes = read(value).unwrap_err();
             assert!(mistakes.contains(said) && mistakes.contains("switch"), "{value}: {mistakes}");

@@ -138,8 +138,22 @@ impl Deployer {
             let Ok(seen) = seen else { continue };
             let again = seen.is_some() && seen == before;
             before.clone_from(&seen);
-            let Some(seen) = seen.filter(|_| again) else { continue };
-            let why = format!("{seen} while {0} waited to be promoted (docker compose -p {0} logs)", record.project);
+            let project = &record.project;
+            let why = match seen {
+                Some(seen) if again => {
+                    format!("{seen} while {project} waited to be promoted (docker compose -p {project} logs)")
+                }
+                Some(_) => continue,
+                // That looks are to say the same is the analysis's own.
+                None => match self.worse_beside(repo, &record, &made).await {
+                    Some(figures) => {
+                        let why = format!("answers of {project} are worse: {figures}");
+                        self.note_turned_down(repo, &record, &why).await;
+                        why
+                    }
+                    None => continue,
+                },
+            };
             match self.store.wish(repo, Wish::TurnDown { why: why.clone() }).await {
                 Ok(Some(_)) => {
                     tracing::error!(repo, "{why}: it is given up");

@@ -10,7 +10,9 @@ use std::{
 
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
-    facts, lead,
+    facts,
+    judged::Judged,
+    lead,
     made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
     mistaken, obtained, ports,
     reach::{self, Reach},
@@ -305,6 +307,7 @@ fn made(
         routes: routes.collect(),
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
+        judged: Judged::of(derived),
         promotion: promotion(derived),
         led_by: derived.adapter.as_ref().map(lead::word),
         stand_ins: BTreeMap::new(),

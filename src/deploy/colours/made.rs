@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::reach::Reach;
+use super::{judged::Judged, reach::Reach};
 use crate::{
     engine::Wake,
     traffic::{
@@ -26,6 +26,9 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// By what its answers are judged.
+    #[serde(default)]
+    pub judged: Judged,
     /// What it waits for once it is ready; nothing: requests go there at once.
     #[serde(default)]
     pub promotion: Option<Promotion>,
@@ -318,6 +321,7 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            judged: Judged::default(),
             promotion: None,
             led_by: None,
             stand_ins: BTreeMap::new(),

@@ -15,6 +15,7 @@
 //! anew.
 
 mod adopt;
+mod analyse;
 mod ask;
 mod attend;
 mod bake;
@@ -23,6 +24,7 @@ mod came;
 mod classes;
 mod facts;
 mod gating;
+mod judged;
 mod kept;
 mod lead;
 mod led;
@@ -52,6 +54,7 @@ mod with;
 pub use ask::Asked;
 pub use attend::Ready;
 pub(super) use came::{Broke, Moved, Planned};
+pub use judged::{Counted, counted_of};
 pub use kept::until as kept_until;
 pub use look::{Looked, Looking, look, not_there_yet};
 pub use made::{Made, Promotion};

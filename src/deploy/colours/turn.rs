@@ -43,6 +43,7 @@ impl Deployer {
         if way.is_back() {
             return self.warm_back(of, way, &engine).await;
         }
+        self.analysis_begins(&of.repo.name, way).await;
         self.images(of, way).await?;
         let looked = self.look_again(of, way, &engine).await?;
         let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
@@ -300,6 +301,7 @@ impl Deployer {
         // A colour that is brought back has containers of an earlier deployment.
         let made = u64::try_from(if way.is_back() { made } else { generation }).unwrap_or_default();
         let mut wanted = way.steer.goal(&way.made, age, &way.colour, made)?;
+        self.analysis_moves(of, way, made).await;
         let led = way.adopts.as_ref().and_then(|adopts| adopts.led.as_ref());
         if let (Goal::Own(wanted), Some(led)) = (&mut wanted, led) {
             stands_in(wanted, &led.made.stand_ins, false);

@@ -8,6 +8,7 @@ use turnout_report::Mistakes;
 
 use super::{
     adapter::{adapter, of_project},
+    analysis::analysis,
     beyond::{Readers, beyond},
     fields::{Reading, below},
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
@@ -25,6 +26,7 @@ pub const KEYS: &[&str] = &[
     "order",
     "bake",
     "on_failure",
+    "analysis",
     "promote",
     "promote_deadline",
     "drain",
@@ -37,7 +39,7 @@ pub const KEYS: &[&str] = &[
 ];
 /// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
 /// the pen.
-pub const LATER: &[&str] = &["analysis", "memory", "steps"];
+pub const LATER: &[&str] = &["memory", "steps"];
 /// Keys about one service.
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
@@ -101,6 +103,7 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     layer.on_failure = fields.get("on_failure").and_then(|(at, value)| {
         reading.word(&at, value, &[("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause)])
     });
+    layer.analysis = fields.get("analysis").and_then(|(at, value)| analysis(reading, &at, value));
     layer.promote = fields.get("promote").and_then(|(at, value)| promote(reading, &at, value));
     layer.promote_deadline = fields.get("promote_deadline").and_then(|(at, value)| reading.duration(&at, value));
     let to = |reading: &mut Reading, path: &str, value: &Value| target(reading, path, value, project);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use turnout_compose::model::Duration;
 
+use super::analysis::AnalysisSaid;
 use crate::{
     class::{Class, Source},
     protocol::Protocol,
@@ -270,6 +271,8 @@ pub struct Layer {
     pub bake: Option<Duration>,
     /// `on_failure`.
     pub on_failure: Option<OnFailure>,
+    /// `analysis`.
+    pub analysis: Option<AnalysisSaid>,
     /// `promote`.
     pub promote: Option<Promote>,
     /// `promote_deadline`.
