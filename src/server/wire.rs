@@ -96,6 +96,9 @@ pub struct AskRequest {
     /// Of `promote`: a bake is meant, and no next colour that waits.
     #[serde(default)]
     pub bake_only: bool,
+    /// Of `promote`: steps that are left are passed over.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// `POST /v1/repositories/{name}/maintain`.
@@ -123,6 +126,9 @@ pub struct PreviewReply {
     /// A cookie that leads there from the usual addresses: its name, `=`, and its secret.
     #[serde(default)]
     pub cookie: Option<String>,
+    /// How many of a hundred clients it gets already.
+    #[serde(default)]
+    pub percent: Option<u64>,
 }
 
 /// One of them.
@@ -173,6 +179,12 @@ pub struct ColoursStatus {
     /// The next one is ready, and waits to be promoted.
     #[serde(default)]
     pub next_waits: bool,
+    /// What the next one gets of the requests, as the proxy has just said. None: nothing, or that is not known.
+    #[serde(default)]
+    pub next_share: Option<ShareStatus>,
+    /// The step that the next one is in.
+    #[serde(default)]
+    pub step: Option<StepStatus>,
     /// Requests are answered by a page of the proxy's own.
     #[serde(default)]
     pub maintained: bool,
@@ -182,6 +194,31 @@ pub struct ColoursStatus {
     /// Certificates that the proxy obtains for its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+}
+
+/// A share of the requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// How many of a hundred clients.
+    pub percent: u64,
+    /// It has none on some of the routes.
+    #[serde(default)]
+    pub in_part: bool,
+}
+
+/// A step of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// Which, from 1.
+    pub number: u32,
+    /// Of how many.
+    pub of: u32,
+    /// When it is over, in milliseconds since 1970, where one is waited in.
+    #[serde(default)]
+    pub until: Option<i64>,
+    /// It goes on by itself then; else it is given up.
+    #[serde(default)]
+    pub by_itself: bool,
 }
 
 /// One of them.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::reach::Reach;
+use super::{canary::Canary, reach::Reach};
 use crate::{
     engine::Wake,
     traffic::{
@@ -41,6 +41,9 @@ pub struct Made {
     /// What it was made with beyond its routes.
     #[serde(default)]
     pub reach: Reach,
+    /// The shares of the requests that it gets before it gets all of them.
+    #[serde(default)]
+    pub canary: Canary,
 }
 
 /// A copy of what containers mount from the work tree.
@@ -323,6 +326,7 @@ pub(super) mod tests {
             stand_ins: BTreeMap::new(),
             snapshots: Vec::new(),
             reach: Reach::default(),
+            canary: Canary::default(),
         }
     }
 

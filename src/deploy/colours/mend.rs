@@ -207,10 +207,17 @@ impl Deployer {
         if !stays && rollout.bake.is_none() && self.live_alone(&repo.name, steer, stands).await? {
             reporter.info("the routes lead to the live colour alone again".to_owned());
         }
+        if stays && self.share_again(&repo.name, steer, stands, &rollout).await? {
+            reporter.warn(
+                "the routes had not the share of the requests that the next colour is to have: they have it again"
+                    .to_owned(),
+            );
+        }
         let is_other = |one: &&ColourRecord| !matches!(one.standing, ColourStanding::Live | ColourStanding::InPlace);
         let others = stands.all.iter().filter(is_other);
         let others = others.filter(|one| !stays || one.standing != ColourStanding::Next);
         for other in others.filter(|_| rollout.bake.is_none()) {
+            self.has_left(&repo.name, steer, &other.colour).await?;
             self.at_rest(stands, other, engine, reporter).await?;
         }
         match (stands.in_place(), stands.live()) {

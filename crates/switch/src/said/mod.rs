@@ -5,6 +5,7 @@ mod adapter;
 mod beyond;
 mod fields;
 mod read;
+mod steps;
 mod words;
 
 pub use read::{KEYS, LATER, SERVICE_KEYS};
