@@ -70,11 +70,12 @@ fn next_said(repo: &str, status: &ColoursStatus) -> String {
         let part = if *in_part { ", on some of its routes only" } else { "" };
         format!("gets {percent} % of the clients{part}")
     });
-    let Some(StepStatus { number, of, until, by_itself }) = step else {
+    let Some(StepStatus { number, of, until, by_itself, paused }) = step else {
         let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
         return share.unwrap_or(if *next_waits { waits } else { "is being made".to_owned() });
     };
     let share = share.unwrap_or_else(|| match not_served {
+        None if until.is_none() => "is about to get its share of the requests".to_owned(),
         // Whoever would say it has not answered.
         Some(_) => "its share of the requests is not known".to_owned(),
         None => "GETS NO SHARE of the requests now".to_owned(),
@@ -82,6 +83,9 @@ fn next_said(repo: &str, status: &ColoursStatus) -> String {
     let step = format!("{share}, step {number} of {of}");
     match until {
         Some(until) if *by_itself => format!("{step} until {}; `turnout promote {repo}` goes on at once", when(*until)),
+        Some(until) if *paused => {
+            format!("{step}; is paused until {}; `turnout resume {repo}` ends that", when(*until))
+        }
         Some(until) => format!("{step}; waits for `turnout promote {repo}`, until {}", when(*until)),
         None => step,
     }

@@ -210,6 +210,7 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         of: one.steps,
         until: one.due_at,
         by_itself: one.phase == Phase::Trying,
+        paused: one.phase == Phase::Paused,
     });
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),

@@ -219,6 +219,9 @@ pub struct StepStatus {
     /// It goes on by itself then; else it is given up.
     #[serde(default)]
     pub by_itself: bool,
+    /// Somebody has it stay as it is.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// One of them.

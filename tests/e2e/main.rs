@@ -51,6 +51,7 @@ mod recovery;
 mod renamed;
 mod sinks;
 mod switch;
+mod switch_canary;
 mod switch_dies;
 mod switch_files;
 mod switch_killed;

@@ -188,7 +188,9 @@ impl Deployer {
     /// # Errors
     /// As [`Deployer::live_alone`].
     pub(super) async fn leaves(&self, repo: &str, steer: &Lead, stands: &Stands, left: &str) -> Result<(), Failure> {
-        self.live_alone(repo, steer, stands).await?;
+        if !self.live_alone(repo, steer, stands).await? {
+            return Ok(());
+        }
         self.has_left(repo, steer, left).await
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn steps(reading: &mut Reading, fields: &Fields<'_>) -> StepsSaid {
 fn list(reading: &mut Reading, path: &str, value: &Value) -> Option<Vec<StepSaid>> {
     let list = reading.list(path, value)?;
     if list.is_empty() || list.len() > STEPS {
-        reading.mistakes.add(path, format!("has {} steps; from 1 to {STEPS} may be", list.len()));
+        reading.mistakes.add(path, format!("is a list of {}; from 1 to {STEPS} steps may be", list.len()));
         return None;
     }
     let read: Vec<_> =

@@ -17,7 +17,7 @@ fn every_mistake_has_its_path() {
             "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, steps, sticky, adapter",
         ),
         (json!({"memory": "1g"}), "switch.memory: is not there yet; take it out"),
-        (json!({"steps": []}), "switch.steps: has 0 steps; from 1 to 16 may be"),
+        (json!({"steps": []}), "switch.steps: is a list of 0; from 1 to 16 steps may be"),
         (json!({"steps": [{"for": "1m"}]}), "switch.steps[0].weight: is missing"),
         (
             json!({"steps": [{"weight": 100}]}),
@@ -239,12 +239,9 @@ fn steps_of_a_canary_are_said_in_words_and_what_of_them_cannot_be() {
     let by_hand = json!({"promote": "manual", "sticky": "address", "steps": [{"weight": 50}], "pins": [{"header": "X-Next", "value": "1"}]});
     let by_hand = turnout_switch::explain(&derived_as(text, &no_facts(), &by_hand));
     for (shown, line) in [
-        (
-            &shown,
-            "step 1 of 2 before it gets all requests    5 % of the clients for 2m, or until `turnout promote`     said in repos.yaml",
-        ),
-        (&shown, "step 2 of 2 before it gets all requests    25 % of the clients for 5m"),
-        (&shown, "by a cookie; one that keeps none is drawn anew with each request   default"),
+        (&shown, "step 1 of 2 before it gets all requests    5 % of the clients for 2m, or until `turnout promote`"),
+        (&shown, "step 2 of 2 before it gets all requests    25 % of the clients for 5m, or until `turnout promote`"),
+        (&shown, "by a cookie; one that keeps none is drawn anew with each request"),
         (&by_hand, "50 % of the clients until `turnout promote`, 24h at most"),
         (&by_hand, "by its address"),
     ] {
