@@ -1,5 +1,7 @@
 //! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
 
+use std::time::Duration;
+
 use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
     beside::{Second, falls_back},
