@@ -50,7 +50,7 @@ pub enum Command {
     Rollback(ColourArgs),
     /// Have requests go to a colour that waits for it; else take the last switch for good at once: the colour before is stopped
     /// and kept (with `switch`)
-    Promote(ColourArgs),
+    Promote(PromoteArgs),
     /// Show where a colour is reached that waits to be promoted (with `switch`)
     Preview(ColourArgs),
     /// Have a colour that waits to be promoted stay as it is, whatever its time (with `switch`)
@@ -128,7 +128,20 @@ pub struct DeployArgs {
     pub socket: SocketArg,
 }
 
-/// Arguments of `turnout rollback`, `promote`, `preview`, `pause`, `resume` and `abort`.
+/// Arguments of `turnout promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// Have all requests go there, whatever `steps` are left
+    #[arg(long)]
+    pub full: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout rollback`, `preview`, `pause`, `resume` and `abort`.
 #[derive(Debug, Args)]
 pub struct ColourArgs {
     /// Name of the repository in repos.yaml

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     git::short,
     report::redact::escape_controls,
-    server::wire::{ColourStatus, ColoursStatus},
+    server::wire::{ColourStatus, ColoursStatus, ShareStatus, StepStatus},
 };
 
 /// The colours of a repository, for `turnout status`.
@@ -24,7 +24,9 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         bakes_until,
         failed_for,
         analysis,
-        next_waits,
+        next_waits: _,
+        next_share: _,
+        step: _,
         maintained,
         not_served,
         certificates,
@@ -44,8 +46,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
-    let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
-    line(next, if *next_waits { &waits } else { "is being made" })?;
+    line(next, &next_said(repo, status))?;
     let goes_back = match kept_until {
         Some(until) => format!("`turnout rollback {repo}` brings it back until {}", when(*until)),
         None => format!("`turnout rollback {repo}` brings it back"),
@@ -66,5 +67,33 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
             writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(*until))
         }
         None => Ok(()),
+    }
+}
+
+/// How the next colour stands.
+fn next_said(repo: &str, status: &ColoursStatus) -> String {
+    let ColoursStatus { next_waits, next_share, step, not_served, .. } = status;
+    let share = next_share.as_ref().map(|ShareStatus { percent, in_part }| {
+        let part = if *in_part { ", on some of its routes only" } else { "" };
+        format!("gets {percent} % of the clients{part}")
+    });
+    let Some(StepStatus { number, of, until, by_itself, paused }) = step else {
+        let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
+        return share.unwrap_or(if *next_waits { waits } else { "is being made".to_owned() });
+    };
+    let share = share.unwrap_or_else(|| match not_served {
+        None if until.is_none() => "is about to get its share of the requests".to_owned(),
+        // Whoever would say it has not answered.
+        Some(_) => "its share of the requests is not known".to_owned(),
+        None => "GETS NO SHARE of the requests now".to_owned(),
+    });
+    let step = format!("{share}, step {number} of {of}");
+    match until {
+        Some(until) if *by_itself => format!("{step} until {}; `turnout promote {repo}` goes on at once", when(*until)),
+        Some(until) if *paused => {
+            format!("{step}; is paused until {}; `turnout resume {repo}` ends that", when(*until))
+        }
+        Some(until) => format!("{step}; waits for `turnout promote {repo}`, until {}", when(*until)),
+        None => step,
     }
 }

@@ -81,7 +81,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             deploy::deploy(&client(&args.socket), &args).await
         }
         Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo).await,
-        Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo).await,
+        Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo, args.full).await,
         Command::Preview(args) => colours::preview(&client(&args.socket), &args.repo).await,
         Command::Pause(args) => colours::pause(&client(&args.socket), &args.repo).await,
         Command::Resume(args) => colours::resume(&client(&args.socket), &args.repo).await,

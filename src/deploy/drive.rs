@@ -22,7 +22,7 @@ use crate::{
     git,
     plan::Action as Step,
     report::{Event, Reporter as _},
-    rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, Why},
+    rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, UnderWay, Why},
     store::{Claimed, Deployment, DeploymentId, Filter, State, Update, Watch, dies},
 };
 
@@ -155,6 +155,7 @@ impl<'a> Drive<'a> {
                 && let Some(way) = &mut self.found.way
             {
                 self.deployer.let_through(self.of, way).await;
+                self.deployer.routes_back(self.of, way).await;
             }
             let next = rollout::next(&self.rollout, fact, now_ms());
             let before = self.phase();
@@ -254,6 +255,12 @@ impl<'a> Drive<'a> {
     /// Brings the work tree to the commit.
     async fn fetch(&mut self) -> Result<Fact, Ended> {
         let Of { job, repo, timeouts, recorder, cancel } = self.of;
+        if repo.switch.is_some()
+            && let Err(failure) = self.deployer.takes_back(&repo.name).await
+        {
+            // Of a deployment that this one takes the place of. Planning mends it.
+            recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
+        }
         place::answers(repo).await?;
         if job.back {
             // Files stay as they are; what is brought back has its own.
@@ -313,21 +320,22 @@ impl<'a> Drive<'a> {
         let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         self.deployer.warm(self.of, way, generation, &commit).await?;
-        Ok(match way.promotion() {
-            Some(_) => Fact::Ready { first: 0, steps: 0 },
-            None => Fact::Warmed,
+        Ok(match (way.promotion(), way.steps()) {
+            (Some(_), steps) => Fact::Ready { first: 0, steps },
+            (None, 0) => Fact::Warmed,
+            (None, steps) => Fact::Ready { first: 1, steps },
         })
     }
 
-    /// Keeps what the next colour is, for whoever goes on with it once it is promoted.
+    /// Keeps what the next colour is, for whoever goes on with it once it is promoted, and gives it the share of its step.
     async fn step(&mut self) -> Result<Fact, Ended> {
-        let generation = self.rollout.generation;
+        let (generation, step) = (self.rollout.generation, self.rollout.under_way.map_or(0, |one| one.step));
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        let Some(colours::Promotion { by_itself, within }) = way.promotion().cloned() else {
+        let Some((within, opens)) = way.lasts(step) else {
             return Err(guard::fault("a promotion is waited for that nobody wants").into());
         };
-        self.deployer.reach_next(self.of, way, generation).await?;
-        Ok(Fact::Stands { until: now_ms().saturating_add(within), opens: by_itself })
+        self.deployer.reach_next(self.of, way, (generation, step)).await?;
+        Ok(Fact::Stands { until: now_ms().saturating_add(within), opens })
     }
 
     /// Has what must not run twice change over.
@@ -478,7 +486,7 @@ impl<'a> Drive<'a> {
         let bakes = rollout.bake.filter(|_| failure.is_none());
         let failure = failure.or_else(|| bakes.map(|bake| colours::awaits(of.repo, bake)));
         let waits = rollout.under_way.filter(|under_way| under_way.phase.attends());
-        let promoted = waits.zip(way.as_ref()).map(|(waits, way)| way.awaits_promotion(of.repo, waits.phase));
+        let promoted = waits.zip(way.as_ref()).map(|(waits, way)| way.awaits_promotion(of.repo, waits));
         let failure = promoted.or(failure);
         let phase = rollout.under_way.map(|under_way| under_way.phase);
         let update = Update { phase, rollout: Some(rollout), ..update };
@@ -490,8 +498,11 @@ impl<'a> Drive<'a> {
         let Of { job, repo, recorder, cancel, .. } = self.of;
         recorder.info(match self.phase() {
             Some(Phase::Fetching) => "the bake is over: this begins now".to_owned(),
-            Some(Phase::ChangingOver) => "it is promoted: requests go to the next colour now".to_owned(),
-            Some(Phase::Stepping) => "it goes on".to_owned(),
+            Some(Phase::ChangingOver) => "it goes on: all requests go to the next colour now".to_owned(),
+            Some(Phase::Stepping) => match self.rollout.under_way {
+                Some(UnderWay { step, steps, .. }) if step > 0 => format!("it goes on with step {step} of {steps}"),
+                _ => "it goes on".to_owned(),
+            },
             Some(Phase::Paused) => "it is paused".to_owned(),
             _ => "the engine is back: looking at what runs, and planning anew".to_owned(),
         });

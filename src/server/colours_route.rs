@@ -9,7 +9,10 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
-    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
+    wire::{
+        AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply, ShareStatus,
+        StepStatus,
+    },
 };
 use crate::{
     config::Repo,
@@ -17,7 +20,7 @@ use crate::{
         Deployer,
         colours::{Asked, Glance, Ready, Stands, kept_until},
     },
-    rollout::Rollout,
+    rollout::{Phase, Rollout},
     store::{self, ColourRecord, ColourStanding, Filter},
 };
 
@@ -63,7 +66,7 @@ pub(super) async fn promote(
     Json(request): Json<AskRequest>,
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
-    let asked = control.deployer.promote(&repo, request.bake_only).await?;
+    let asked = control.deployer.promote(&repo, request.bake_only, request.full).await?;
     Ok(answer(&control, &repo.name, asked))
 }
 
@@ -122,7 +125,10 @@ pub(super) async fn preview(
     });
     places.dedup_by(|one, other| one.address == other.address);
     let (reached, cookie) = made.reached_at();
-    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places, reached, cookie }))
+    let stands = control.deployer.recorded(&repo.name).await?;
+    let shares = control.deployer.glance(&repo.name, &stands).await.shares;
+    let percent = shares.into_iter().find(|share| share.colour == record.colour).map(|share| share.percent);
+    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places, reached, cookie, percent }))
 }
 
 pub(super) async fn abort(
@@ -199,7 +205,16 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
     }
     let rollout = deployer.store.rollout(repo).await?;
     let one = |standing| shown(&stands, standing);
-    let Glance { not_served, maintained } = deployer.glance(repo, &stands).await;
+    let Glance { not_served, maintained, shares } = deployer.glance(repo, &stands).await;
+    let next = stands.at(ColourStanding::Next).map(|next| next.colour.as_str());
+    let share = shares.into_iter().find(|share| Some(share.colour.as_str()) == next);
+    let step = rollout.under_way.filter(|one| one.step > 0).map(|one| StepStatus {
+        number: one.step,
+        of: one.steps,
+        until: one.due_at,
+        by_itself: one.phase == Phase::Trying,
+        paused: one.phase == Phase::Paused,
+    });
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
@@ -211,6 +226,8 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         kept_until: stands.at(ColourStanding::Kept).and_then(|kept| kept_until(kept, stands.live())),
         bakes_until: rollout.bake.map(|bake| bake.until),
         next_waits: rollout.attends(),
+        next_share: share.map(|share| ShareStatus { percent: share.percent, in_part: share.in_part }),
+        step,
         maintained,
         not_served,
         certificates: deployer.obtained(repo, &stands).await,

@@ -97,6 +97,9 @@ pub struct AskRequest {
     /// Of `promote`: a bake is meant, and no next colour that waits.
     #[serde(default)]
     pub bake_only: bool,
+    /// Of `promote`: steps that are left are passed over.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// What `POST /v1/repositories/{name}/maintain` takes: the proxy itself answers all requests, or stops doing so.
@@ -124,6 +127,9 @@ pub struct PreviewReply {
     /// A cookie that leads there from the usual addresses: its name, `=`, and its secret.
     #[serde(default)]
     pub cookie: Option<String>,
+    /// How many of a hundred clients it gets already.
+    #[serde(default)]
+    pub percent: Option<u64>,
 }
 
 /// A container port of a next colour, as the host reaches it.
@@ -180,6 +186,12 @@ pub struct ColoursStatus {
     /// The next one is ready, and waits to be promoted.
     #[serde(default)]
     pub next_waits: bool,
+    /// What the next one gets of the requests, as the proxy has just said. None: nothing, or that is not known.
+    #[serde(default)]
+    pub next_share: Option<ShareStatus>,
+    /// The step that the next one is in.
+    #[serde(default)]
+    pub step: Option<StepStatus>,
     /// Requests are answered by a page of the proxy's own.
     #[serde(default)]
     pub maintained: bool,
@@ -250,6 +262,34 @@ pub struct RolloutColour {
     pub open: Option<u64>,
     /// What came of its requests since that process counts it.
     pub counts: Option<Counts>,
+}
+
+/// A share of the requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// How many of a hundred clients.
+    pub percent: u64,
+    /// It has none on some of the routes.
+    #[serde(default)]
+    pub in_part: bool,
+}
+
+/// A step of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// Which, from 1.
+    pub number: u32,
+    /// Of how many.
+    pub of: u32,
+    /// When it is over, in milliseconds since 1970, where one is waited in.
+    #[serde(default)]
+    pub until: Option<i64>,
+    /// It goes on by itself then; else it is given up.
+    #[serde(default)]
+    pub by_itself: bool,
+    /// Somebody has it stay as it is.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// A colour: whose it is, where it stands, and since when.

@@ -56,6 +56,7 @@ mod renamed;
 mod sinks;
 mod switch;
 mod switch_analysis;
+mod switch_canary;
 mod switch_dies;
 mod switch_files;
 mod switch_killed;

@@ -17,7 +17,7 @@ use crate::{
     refusal::Cause,
     refuse, routes,
     said::Said,
-    snapshot,
+    snapshot, steps,
     view::View,
 };
 
@@ -73,6 +73,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         promote_deadline: pace::promote_deadline(&view),
         fallback: fallback(said),
         beyond: beyond::beyond(said),
+        canary: steps::canary(said),
         adapter: said.repos.adapter.clone(),
         refusals: refused.into_iter().map(Cause::refused).collect(),
         notes,

@@ -8,7 +8,7 @@ use crate::{
     class::{Class, Reason, Source},
     protocol::Spoken,
     refusal::Refusal,
-    said::{Adapter, Analysis, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, Tls},
+    said::{Adapter, Analysis, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, StepSaid, StickySaid, Tls},
     snapshot::Mounted,
 };
 
@@ -51,6 +51,8 @@ pub struct Derived {
     pub fallback: Given<Vec<String>>,
     /// How a next colour is reached while it waits.
     pub beyond: Beyond,
+    /// The shares of the requests that it gets before it gets all of them.
+    pub canary: Canary,
     /// How a front outside is told who is live.
     pub adapter: Option<Adapter>,
     /// Why this stack cannot be switched as it is; with any, nothing is.
@@ -68,6 +70,15 @@ pub struct Beyond {
     pub mirror: Option<Given<u8>>,
     /// By requests that have one of these.
     pub pins: Option<Given<Vec<PinSaid>>>,
+}
+
+/// The shares of the requests that a next colour gets before it gets all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// Each larger than the one before it; nothing: requests move all at once.
+    pub steps: Option<Given<Vec<StepSaid>>>,
+    /// How a client stays with its colour meanwhile.
+    pub sticky: Given<StickySaid>,
 }
 
 /// Two colours.

@@ -12,6 +12,7 @@ use crate::{
     refusal::Line,
     said::{By, OnFailure, Order, Promote},
     snapshot::Mounted,
+    steps,
 };
 
 /// All that was derived, in words: classes with their reasons, routes, gates, order, times, what is refused and what to
@@ -206,6 +207,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         rows.push(vec!["a 404 is tried at the old colour".to_owned(), paths, fallback.from.to_string()]);
     }
     rows.extend(beyond::rows(&derived.beyond));
+    rows.extend(steps::rows(derived, short));
     rows
 }
 

@@ -25,6 +25,7 @@ mod routes;
 pub mod said;
 pub mod snapshot;
 pub mod stage;
+mod steps;
 pub mod storage;
 mod units;
 mod view;

@@ -201,6 +201,8 @@ fn blue_green() -> Value {
             "preview": preview(),
             "mirror": text("^([1-9][0-9]?|100) ?%$"),
             "pins": pins(),
+            "steps": steps(),
+            "sticky": words(&["cookie", "address"]),
             "adapter": adapter(),
         },
         "additionalProperties": false,
@@ -249,6 +251,17 @@ fn pins() -> Value {
         })
     };
     json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": { "anyOf": [pin("header"), pin("cookie")] } })
+}
+
+/// The shares of the requests that a next colour gets before it gets all of them.
+fn steps() -> Value {
+    let step = json!({
+        "type": "object",
+        "properties": { "weight": { "type": "integer", "minimum": 1, "maximum": 99 }, "for": text(DURATION) },
+        "required": ["weight"],
+        "additionalProperties": false,
+    });
+    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": step })
 }
 
 /// A proxy of the user's own: one program, with where it is asked and what it calls the places that lead to the stack.

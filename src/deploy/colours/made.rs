@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{judged::Judged, reach::Reach};
+use super::{canary::Canary, judged::Judged, reach::Reach};
 use crate::{
     engine::Wake,
     traffic::{
@@ -44,6 +44,9 @@ pub struct Made {
     /// What it was made with beyond its routes.
     #[serde(default)]
     pub reach: Reach,
+    /// The shares of the requests that it gets before it gets all of them.
+    #[serde(default)]
+    pub canary: Canary,
 }
 
 /// A copy of what containers mount from the work tree.
@@ -327,6 +330,7 @@ pub(super) mod tests {
             stand_ins: BTreeMap::new(),
             snapshots: Vec::new(),
             reach: Reach::default(),
+            canary: Canary::default(),
         }
     }
 

@@ -6,6 +6,7 @@ mod analysis;
 mod beyond;
 mod fields;
 mod read;
+mod steps;
 mod words;
 
 pub(crate) use analysis::shown_time;

@@ -11,6 +11,7 @@ use super::{
     analysis::analysis,
     beyond::{Readers, beyond},
     fields::{Reading, below},
+    steps::steps,
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
 use crate::{class::Class, protocol::Protocol};
@@ -35,11 +36,13 @@ pub const KEYS: &[&str] = &[
     "preview",
     "mirror",
     "pins",
+    "steps",
+    "sticky",
     "adapter",
 ];
 /// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
 /// the pen.
-pub const LATER: &[&str] = &["memory", "steps"];
+pub const LATER: &[&str] = &["memory"];
 /// Keys about one service.
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
@@ -108,6 +111,7 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     layer.promote_deadline = fields.get("promote_deadline").and_then(|(at, value)| reading.duration(&at, value));
     let to = |reading: &mut Reading, path: &str, value: &Value| target(reading, path, value, project);
     layer.beyond = beyond(reading, &fields, &Readers { listen: &listen, target: &to });
+    layer.steps = steps(reading, &fields);
     layer.adapter = match fields.get("adapter") {
         // It names sockets and files of the host.
         Some((at, _)) if path == EXTENSION => {
