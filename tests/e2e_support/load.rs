@@ -26,6 +26,9 @@ pub struct Came {
     pub bad: Vec<String>,
     /// The longest that an answer took.
     pub longest: Duration,
+    /// The longest time without any good answer.
+    pub gap: Duration,
+    last: Option<Instant>,
 }
 
 /// Clients that ask an address again and again, until this is dropped.
@@ -106,7 +109,11 @@ fn one_connection(address: SocketAddr, path: &str, stop: &AtomicBool, came: &Mut
         let mut came = came.lock().unwrap();
         came.longest = came.longest.max(took);
         match status {
-            200 => *came.good.entry(body).or_default() += 1,
+            200 => {
+                let since = came.last.replace(Instant::now()).map_or(Duration::ZERO, |last| last.elapsed());
+                came.gap = came.gap.max(since);
+                *came.good.entry(body).or_default() += 1;
+            }
             other => came.bad.push(format!("request {number}: status {other}: {body}")),
         }
         if closes {

@@ -82,7 +82,8 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn what_is_one_programs_is_led_to_that_program_alone() {
         let all = listening(LISTING);
-        let stays = |from: &str, to, also_root| stays_with_one(&all, Lead { from: from.parse().unwrap(), to }, also_root);
+        let stays =
+            |from: &str, to, also_root| stays_with_one(&all, Lead { from: from.parse().unwrap(), to }, also_root);
         assert!(stays("127.0.0.1:8080", 20_001, false));
         for (from, to) in [
             // Another user's, nobody's, another address, root's.
