@@ -431,7 +431,7 @@ impl Deployer {
         let repos: BTreeSet<String> = leads.into_iter().map(|(repo, _)| repo).collect();
         for repo in repos {
             let known = self.recorded(&repo).await;
-            if known.is_ok_and(|stands| stands.in_place().is_none()) {
+            if known.is_ok_and(|stands| stands.in_place().is_none() && stands.leaving().is_none()) {
                 match helper.clear(&repo).await {
                     Ok(()) => tracing::warn!(
                         repo,

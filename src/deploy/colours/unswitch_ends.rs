@@ -46,6 +46,9 @@ impl Deployer {
             self.lead_no_more(&repo.name).await?;
             self.await_led(&kept.made).await;
             await_left(&steer, &repo.name, &live.colour).await;
+            if steer.maintain(&repo.name, false, None).await? {
+                reporter.warn(format!("{} was maintained, which ends here: only turnout-proxy can do that", repo.name));
+            }
             let age = next_age(&steer, &repo.name, row.generation).await?;
             let none = routes(&Made::default(), age, IN_PLACE, row.generation, false);
             steer.apply(&repo.name, &none).await?;

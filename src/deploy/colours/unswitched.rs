@@ -143,7 +143,7 @@ impl Told<'_> {
             Some(_) => format!(
                 "switch was taken out: {} end{}, and {in_place} starts in place on the same volumes; requests wait meanwhile \
                  (30 s at most, then 504)",
-                ends.join(", "),
+                and(&ends),
                 if ends.len() == 1 { "s" } else { "" }
             ),
         });
@@ -172,10 +172,19 @@ impl Told<'_> {
         if !removed.is_empty() {
             lines.push(format!(
                 "at the end containers and networks of {} are removed; images and volumes stay",
-                removed.join(", ")
+                and(removed)
             ));
         }
         lines
+    }
+}
+
+/// `a, b and c`.
+fn and(all: &[impl AsRef<str>]) -> String {
+    let all: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => all.concat(),
     }
 }
 
@@ -297,12 +306,12 @@ mod tests {
         assert_eq!(
             told.lines(),
             [
-                "switch was taken out: blueshop, db end, and redshop starts in place on the same volumes; requests wait meanwhile \
+                "switch was taken out: blueshop and db end, and redshop starts in place on the same volumes; requests wait meanwhile \
                  (30 s at most, then 504)",
                 "127.0.0.1:8000 goes back to the engine: meanwhile new connections are led to turnout-proxy",
                 "nobody listens on 0.0.0.0:443 any more: the Compose file publishes no such port of the host",
                 "certificates and TLS were turnout-proxy's: the published ports speak what their containers speak",
-                "at the end containers and networks of blueshop, shop are removed; images and volumes stay",
+                "at the end containers and networks of blueshop and shop are removed; images and volumes stay",
             ]
         );
         let nobody = BTreeSet::new();
