@@ -40,7 +40,9 @@ fn a_stack_that_was_switched_comes_back_in_place_and_no_request_fails() {
     ] {
         assert!(plan.contains(said), "{said}: {plan}");
     }
-    let check = all_of(&daemon.turnout(&["check"]));
+    let (list, state) = (daemon.repos_yaml(), daemon.state_dir());
+    let settings = ["check", "--repos", list.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    let check = all_of(&daemon.command(&settings).env("WEBHOOK_SECRET", "x").output().unwrap());
     assert!(check.contains("comes back in place with the next deployment"), "{check}");
     assert_eq!(live(&daemon), shop.site.blue(), "nothing is done by that");
     daemon.expect_success(shop.push(&daemon, "three"));
