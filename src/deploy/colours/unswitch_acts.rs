@@ -122,11 +122,6 @@ impl Deployer {
         way.kept.ended = true;
         self.store.unswitch_ends(&repo.name, &way.kept.to_text()).await?;
         dies::here("before", "ending the colours");
-        if let (Some(steer), Some((live, made)), false) = (&way.steer, &way.live, way.by_kernel) {
-            // The engine could not listen there otherwise.
-            let made = &Made { stand_ins: way.kept.made.stand_ins.clone(), ..made.clone() };
-            Led { steer, repo: &repo.name, live, made, generation }.lead(true).await?;
-        }
         // Whoever answers requests ends before what it needs for that.
         let stands = self.recorded(&repo.name).await?;
         for one in stands.all.iter().filter(|one| one.standing != ColourStanding::Leaving) {
@@ -142,6 +137,11 @@ impl Deployer {
         ended.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
         dies::here("after", "ending the colours");
         let prepared = self.unswitch_anew(of, way, commit).await?;
+        if let (Some(steer), Some((live, made)), false) = (&way.steer, &way.live, way.by_kernel) {
+            // The engine could not listen there otherwise: as late as can be, for who connects from here on is refused.
+            let made = &Made { stand_ins: way.kept.made.stand_ins.clone(), ..made.clone() };
+            Led { steer, repo: &repo.name, live, made, generation }.lead(true).await?;
+        }
         let started = self.carry_out(of, &prepared).await?;
         dies::here("after", "starting in place");
         let published = engine.published(&way.project).await?;
