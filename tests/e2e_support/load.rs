@@ -62,7 +62,7 @@ impl Load {
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     if let Err(error) = one_connection(address, path, on_one, &stop, &came) {
-                        came.lock().unwrap().bad.push(error);
+                        came.lock().unwrap().bad.push(format!("{} {error}", time_of_day()));
                         // Nobody asks ten thousand times a second whether there is somebody again.
                         std::thread::sleep(Duration::from_millis(5));
                     }
@@ -103,6 +103,12 @@ impl Drop for Load {
     }
 }
 
+/// For a comparison with the daemon's log, which has the same clock.
+fn time_of_day() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    format!("{:02}:{:02}:{:02}.{:03}", now.hour(), now.minute(), now.second(), now.millisecond())
+}
+
 fn one_connection(
     address: SocketAddr,
     path: &str,
@@ -129,7 +135,7 @@ fn one_connection(
                 came.gap = came.gap.max(since);
                 *came.good.entry(body).or_default() += 1;
             }
-            other => came.bad.push(format!("request {number}: status {other}: {body}")),
+            other => came.bad.push(format!("{} request {number}: status {other}: {body}", time_of_day())),
         }
         if closes {
             break;

@@ -30,6 +30,7 @@ mod holdings;
 mod interchange;
 mod lane_waits;
 mod nameless;
+mod rests;
 mod versions;
 mod waits;
 mod watch;

@@ -61,7 +61,7 @@ pub use proxies::read_proxies;
 pub use published::Published;
 pub use remember::Remembered;
 pub use remove_stopped::RemovedProject;
-pub use rest::Wake;
+pub use rest::{Ended, Wake};
 pub use settle::{Settle, SettleError, Unsettled};
 pub use stacks::Stack;
 pub use status::{ContainerStatus, ProjectStatus};

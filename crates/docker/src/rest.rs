@@ -4,9 +4,10 @@
 
 use bollard::{
     models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum},
-    query_parameters::StartContainerOptions,
+    query_parameters::{StartContainerOptions, WaitContainerOptions},
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all};
+use tokio::task::JoinHandle;
 
 use super::{ContainerRef, Engine, EngineError, error::status_of};
 
@@ -19,7 +20,89 @@ pub struct Wake {
     pub restart: String,
 }
 
+/// Containers whose processes have ended, while the engine may still release what they had: unmounting, and taking down their
+/// networks, costs it a second or two.
+#[derive(Debug)]
+pub struct Ended {
+    /// Those that ran.
+    pub containers: Vec<ContainerRef>,
+    /// The engine's own ends of them.
+    tails: Vec<JoinHandle<Result<(), EngineError>>>,
+}
+
+impl Ended {
+    /// Waits until the engine has released all.
+    ///
+    /// # Errors
+    /// The first refusal of the engine to end a stop whose container no longer runs.
+    pub async fn released(self) -> Result<(), EngineError> {
+        let mut first = Ok(());
+        for tail in self.tails {
+            // Nobody gives up a tail, and it does not panic: there is nothing else to say of one that is lost.
+            let tail = tail.await.unwrap_or(Ok(()));
+            first = first.and(tail);
+        }
+        first
+    }
+}
+
 impl Engine {
+    /// As [`Engine::rest`], but answers as soon as no process of them is left, so that whoever must not run beside them can
+    /// start. What they hold besides (ports of the host, mounts of a volume driver) is free when it is
+    /// [released](Ended::released).
+    ///
+    /// # Errors
+    /// The first refusal, after all were asked.
+    pub async fn end(&self, project: &str, services: &[String]) -> Result<Ended, EngineError> {
+        let all = self.containers(project, true).await?;
+        let wanted =
+            all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
+        let ends = wanted.map(|one| async move {
+            // One that ends again and again may have no process between two of its ends.
+            if one.state != "running" || self.set_restart(&one.id, &one.name, "").await.is_err() {
+                let runs = self.rest_one(&one.id, &one.name, &one.state).await?;
+                let container = ContainerRef { id: one.id, name: one.name, service: one.service };
+                return Ok((runs.then_some(container), None));
+            }
+            let (engine, id, name) = (self.clone(), one.id.clone(), one.name.clone());
+            let mut tail = tokio::spawn(async move { engine.stop_container(&id, &name, None, None).await });
+            let container = ContainerRef { id: one.id, name: one.name, service: one.service };
+            tokio::select! {
+                biased;
+                stopped = &mut tail => stopped.unwrap_or(Ok(())).map(|()| (Some(container), None)),
+                () = self.has_ended(&container.id) => Ok((Some(container), Some(tail))),
+            }
+        });
+        let ended: Result<Vec<_>, EngineError> = join_all(ends).await.into_iter().collect();
+        let (containers, tails): (Vec<_>, Vec<_>) = ended?.into_iter().unzip();
+        Ok(Ended {
+            containers: containers.into_iter().flatten().collect(),
+            tails: tails.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Answers when no process of a container is left; never, where the engine does not say so.
+    async fn has_ended(&self, id: &str) {
+        let condition = WaitContainerOptions { condition: "not-running".to_owned() };
+        let patient = self.docker_with_timeout(self.patience(id, None, None).await);
+        match Box::pin(patient.wait_container(id, Some(condition))).next().await {
+            // How it ended is nobody's question here.
+            Some(Ok(_) | Err(bollard::errors::Error::DockerContainerWaitError { .. })) => {}
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Stops one container for good. Whether it ran.
+    async fn rest_one(&self, id: &str, name: &str, state: &str) -> Result<bool, EngineError> {
+        // One that ends again and again has no policy that could be changed before it stands still.
+        let first = self.set_restart(id, name, "").await;
+        self.stop_container(id, name, None, None).await?;
+        if first.is_err() {
+            self.set_restart(id, name, "").await?;
+        }
+        Ok(matches!(state, "running" | "restarting" | "paused"))
+    }
+
     /// Stops the containers of these services (all when empty), side by side and each with its own grace, and has the engine
     /// not start them again by itself. One-offs are left alone. Answers whom it stopped; who did not run is not named.
     ///
@@ -30,13 +113,7 @@ impl Engine {
         let wanted =
             all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
         let rests = wanted.map(|one| async move {
-            let runs = matches!(one.state.as_str(), "running" | "restarting" | "paused");
-            // One that ends again and again has no policy that could be changed before it stands still.
-            let first = self.set_restart(&one.id, &one.name, "").await;
-            self.stop_container(&one.id, &one.name, None, None).await?;
-            if first.is_err() {
-                self.set_restart(&one.id, &one.name, "").await?;
-            }
+            let runs = self.rest_one(&one.id, &one.name, &one.state).await?;
             Ok::<_, EngineError>(runs.then_some(ContainerRef { id: one.id, name: one.name, service: one.service }))
         });
         let rested: Result<Vec<Option<ContainerRef>>, EngineError> = join_all(rests).await.into_iter().collect();

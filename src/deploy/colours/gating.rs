@@ -18,8 +18,12 @@ use crate::{
 
 /// What the gate asks as a rule, in words.
 pub(super) const NEW_COLOUR: &str = "the new colour";
-/// How long a container that nobody can ask must stay up.
+/// How long a container that nobody can ask must stay up before requests move.
 const STAYS: Duration = Duration::from_secs(1);
+/// The same where the colours bake afterwards: what falls over later takes the switch back.
+const STAYS_BEFORE_A_BAKE: Duration = Duration::from_millis(500);
+/// A bake that looks at least twice ([`super::bake`]) after the longer of the two.
+const A_BAKE: Duration = Duration::from_secs(10);
 /// How long the live colour may take to answer what the new one is compared with.
 const LIVE: Duration = Duration::from_secs(2);
 /// What is done meanwhile, for who calls it off.
@@ -39,6 +43,8 @@ pub(super) struct Gate<'a> {
     pub live: &'a [MadeRoute],
     /// How long a health check may take.
     pub health: Duration,
+    /// How long both colours run after the switch; zero where there is none to go back to.
+    pub bake: Duration,
     pub recorder: &'a Recorder,
     pub cancel: &'a CancellationToken,
 }
@@ -49,7 +55,8 @@ impl Gate<'_> {
     /// # Errors
     /// A container ended or turned unhealthy, or did not become ready in time.
     pub(super) async fn pass(self) -> Result<(), Failure> {
-        let Gate { whose, engine, project, started, routes, live, health, recorder, cancel } = self;
+        let Gate { whose, engine, project, started, routes, live, health, bake, recorder, cancel } = self;
+        let stays = if bake < A_BAKE { STAYS } else { STAYS_BEFORE_A_BAKE };
         let asked: Vec<&str> = routes.iter().map(|route| route.service.as_str()).collect();
         let silent: Vec<ContainerRef> =
             started.iter().filter(|one| !asked.contains(&one.service.as_str())).cloned().collect();
@@ -62,7 +69,7 @@ impl Gate<'_> {
             async move { engine.settle(&watch).await }
         };
         // What answers needs no time to prove that it stays up: it is watched as long as it bakes.
-        let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, STAYS)) };
+        let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, stays)) };
         let ready = try_join_all(routes.iter_mut().map(|route| ready(whose, route, live, recorder)));
         let all = async {
             let well = async { well.await.map(drop).map_err(|error| unsettled(whose, error, recorder)) };

@@ -1,6 +1,8 @@
 //! What stays is changed in place, before the next colour starts: with requests held where something that runs is replaced, and
 //! put back as it was where it does not come up.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -53,6 +55,7 @@ impl Deployer {
                     routes: &mut [],
                     live: &[],
                     health: of.timeouts.apply,
+                    bake: Duration::ZERO,
                     recorder: of.recorder,
                     cancel: of.cancel,
                 };
@@ -117,6 +120,7 @@ impl Deployer {
             routes: &mut [],
             live: &[],
             health: of.timeouts.apply,
+            bake: Duration::ZERO,
             recorder: of.recorder,
             cancel: &cancel,
         };

@@ -179,9 +179,12 @@ impl Deployer {
         }
         let from =
             way.adopts.as_ref().map(|adopts| &adopts.project).or(way.live.as_ref().map(|(live, _)| &live.project));
+        let mut ended = None;
         if let (Some(from), false) = (from, ends.is_empty()) {
-            let ended = engine.rest(from, &ends).await?;
-            ended.iter().for_each(|one| of.recorder.info(format!("stopped {}: it must not run twice", one.name)));
+            let those = engine.end(from, &ends).await?;
+            let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
+            those.containers.iter().for_each(said);
+            ended = Some(those);
         }
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
         let started = match &way.how {
@@ -198,6 +201,12 @@ impl Deployer {
         };
         self.ask(of, way, &engine, &started, &mut routes).await?;
         learn(&mut way.made, routes);
+        // Long over, as a rule: the engine took down their networks while the others started.
+        if let Some(ended) = ended
+            && let Err(error) = ended.released().await
+        {
+            of.recorder.warn(format!("what ended was not released whole: {error}"));
+        }
         Ok(())
     }
 
@@ -224,6 +233,11 @@ impl Deployer {
             routes,
             live: &live,
             health: of.timeouts.apply,
+            bake: if way.live.is_some() {
+                Duration::from_millis(way.made.bake.try_into().unwrap_or_default())
+            } else {
+                Duration::ZERO
+            },
             recorder: of.recorder,
             cancel: of.cancel,
         };

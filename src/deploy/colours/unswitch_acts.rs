@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use tokio::time::{Instant, sleep};
@@ -159,6 +160,7 @@ impl Deployer {
             routes: &mut asked,
             live: &[],
             health: timeouts.apply,
+            bake: Duration::ZERO,
             recorder,
             cancel,
         };

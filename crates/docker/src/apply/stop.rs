@@ -130,7 +130,7 @@ impl Engine {
 
     /// How long a stop may take: the grace, and what any call may take, for the engine kills, unmounts and releases
     /// networks after it.
-    async fn patience(&self, id: &str, over: Option<Duration>, expected: Option<Duration>) -> Duration {
+    pub(crate) async fn patience(&self, id: &str, over: Option<Duration>, expected: Option<Duration>) -> Duration {
         let grace = match over {
             Some(grace) => grace,
             // The container's own counts, and the file may say another since it was made.
