@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Deployer, Failure, by_hand, called_off, clock,
-    colours::{self, Broke, Moved, Planned, Way},
+    colours::{self, Broke, Moved, Planned, Unplanned, Unswitch, Way},
     failure::Engine as EngineIs,
     guard, leftovers, now_ms,
     of::Of,
@@ -71,6 +71,8 @@ struct Found {
     report: Option<Report>,
     /// From one colour to another, where the repository is deployed blue/green.
     way: Option<Way>,
+    /// Back in place, where `switch` was taken out.
+    unswitch: Option<Box<Unswitch>>,
     /// What this deployment started, in all its plans.
     started: Vec<ContainerRef>,
     done: Option<Done>,
@@ -288,7 +290,18 @@ impl<'a> Drive<'a> {
         if self.of.repo.switch.is_some() {
             return self.plan_colours().await;
         }
-        self.deployer.refuse_unswitched(self.of.repo).await?;
+        let unswitch = self.deployer.plan_unswitch(self.of, &self.found.commit);
+        match called_off::at_once(unswitch, "planning", self.of.cancel).await?? {
+            Unplanned::InPlace => {}
+            Unplanned::Baking(bake) => return Ok(Fact::Baking { bake }),
+            Unplanned::Way(way) => {
+                let update = self.deployer.planned(self.of, &way.prepared).await?;
+                let plan = Some(self.of.recorder.clean(&way.text));
+                self.found.update = Update { plan, ..update };
+                self.found.unswitch = Some(way);
+                return Ok(Fact::ColourPlanned);
+            }
+        }
         let look = self.deployer.look(self.of, &self.found.commit);
         let prepared = called_off::at_once(look, "planning", self.of.cancel).await??;
         self.found.update = self.deployer.planned(self.of, &prepared).await?;
@@ -318,6 +331,10 @@ impl<'a> Drive<'a> {
     /// Makes the next colour ready.
     async fn warm(&mut self) -> Result<Fact, Ended> {
         let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
+        if let Some(way) = &mut self.found.unswitch {
+            self.deployer.unswitch_warm(self.of, way, generation, &commit).await?;
+            return Ok(Fact::Warmed);
+        }
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         self.deployer.warm(self.of, way, generation, &commit).await?;
         Ok(match (way.promotion(), way.steps()) {
@@ -341,6 +358,10 @@ impl<'a> Drive<'a> {
     /// Has what must not run twice change over.
     async fn change_over(&mut self) -> Result<Fact, Ended> {
         let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
+        if let Some(way) = &mut self.found.unswitch {
+            self.deployer.unswitch_change_over(self.of, way, generation, &commit).await?;
+            return Ok(Fact::ChangedOver);
+        }
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         self.deployer.change_over(self.of, way, generation, &commit).await?;
         Ok(Fact::ChangedOver)
@@ -350,20 +371,29 @@ impl<'a> Drive<'a> {
     async fn switch(&mut self) -> Result<Fact, Ended> {
         let Of { job, repo, timeouts, recorder, .. } = self.of;
         let generation = self.rollout.generation;
-        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        let bake = match self.deployer.switch_over(self.of, way, generation).await? {
+        let moved = match (&mut self.found.unswitch, &mut self.found.way) {
+            (Some(way), _) => self.deployer.unswitch_moves(self.of, way, generation).await?,
+            (None, Some(way)) => self.deployer.switch_over(self.of, way, generation).await?,
+            (None, None) => return Err(guard::fault("no colour was planned").into()),
+        };
+        let bake = match moved {
             Moved::Unknown(failure) => {
                 self.found.failure = Some(failure);
                 return Ok(Fact::Unknown);
             }
             Moved::Switched { bake } => bake,
         };
-        let Found { branch, by_hand, way: Some(way), .. } = &self.found else {
-            return Err(guard::fault("no colour was planned").into());
+        let Found { branch, by_hand, commit: checked_out, way, unswitch, .. } = &self.found;
+        let (project, commit, is_back, summary) = match (unswitch, way) {
+            (Some(way), _) => (way.project.clone(), checked_out.clone(), false, way.summary(checked_out, by_hand)),
+            (None, Some(way)) => {
+                let commit = way.commit(checked_out);
+                let summary = way.summary(&commit, by_hand);
+                (way.project.clone(), commit, way.is_back(), summary)
+            }
+            (None, None) => return Err(guard::fault("no colour was planned").into()),
         };
-        let project = way.project.clone();
-        let commit = way.commit(&self.found.commit);
-        let reached = match way.is_back() {
+        let reached = match is_back {
             true => None,
             // Requests go there already: a failure from here on would have the live colour stopped.
             false => match wanted::reached(&self.deployer.store, job, repo, &commit, branch, recorder).await {
@@ -374,8 +404,7 @@ impl<'a> Drive<'a> {
                 }
             },
         };
-        let summary = way.summary(&commit, by_hand);
-        if let (Ok(engine), false) = (self.deployer.planner.engine().await, way.is_back()) {
+        if let (Ok(engine), false) = (self.deployer.planner.engine().await, is_back) {
             let keep = self.deployer.planner.settings.keep_build_cache;
             leftovers::tidy(&self.deployer.tidy, &engine, repo, &project, keep, recorder, self.of.cancel).await;
         }
@@ -392,6 +421,9 @@ impl<'a> Drive<'a> {
 
     /// Leaves the next colour again.
     async fn leave(&mut self, action: Action) {
+        if let Some(way) = &mut self.found.unswitch {
+            return self.deployer.unswitch_leave(self.of, way).await;
+        }
         let Some(way) = &mut self.found.way else { return };
         match action {
             Action::GoBack => self.deployer.go_back(self.of, way).await,

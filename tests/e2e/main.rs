@@ -68,4 +68,5 @@ mod switch_stays;
 mod turned_link;
 mod waiting;
 mod watch_on;
+mod way_back;
 mod words;

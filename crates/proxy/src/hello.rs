@@ -31,10 +31,14 @@ pub(crate) fn read(bytes: &[u8]) -> Hello {
     }
 }
 
-/// What the records hold, as far as they came. None: they are no records of a handshake.
+/// What the records hold up to the end of the first message, as far as they came. None: they are no records of a handshake.
 fn words(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut words = Vec::new();
     loop {
+        // Early data may follow at once, in records of other kinds (RFC 8446, 2.3).
+        if is_whole(&words) {
+            return Some(words);
+        }
         match bytes {
             [] => return Some(words),
             [0x16, 3, _, high, low, rest @ ..] => {
@@ -58,6 +62,11 @@ fn words(mut bytes: &[u8]) -> Option<Vec<u8>> {
             _ => return None,
         }
     }
+}
+
+/// Whether there is all of a message: its kind, its length in three bytes, and so many more.
+fn is_whole(words: &[u8]) -> bool {
+    words.get(1..).is_some_and(|words| sized(words, 3).is_some())
 }
 
 /// The first so many bytes, with so many bytes of length before them; and the rest.
@@ -177,6 +186,13 @@ mod tests {
             .chunks(7)
             .flat_map(|piece| [&[0x16, 3, 1, 0, u8::try_from(piece.len()).unwrap()][..], piece].concat());
         assert_eq!(read(&records.collect::<Vec<u8>>()), names);
+        // With early data behind it, after a record that old devices on the way want to see.
+        let early = [&hello[..], &[0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 2, 7, 7]].concat();
+        for length in hello.len()..=early.len() {
+            assert_eq!(read(&early[..length]), names, "{length}");
+        }
+        let broken_off = [&[0x16, 3, 1, 0, 7], &words[..7], &[0x17, 3, 3, 0, 2, 7, 7]].concat();
+        assert_eq!(read(&broken_off), Hello::Other);
         assert_eq!(read(&real("")), Hello::Names(None));
     }
 

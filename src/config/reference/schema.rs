@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::repos::{
-        AUTO,
+        AUTO, OFF,
         keys::{Default, KEYS, Key},
         kind::{Kind, Rule, TIMES},
         mounted_words,
@@ -180,7 +180,7 @@ fn blue_green() -> Value {
         "additionalProperties": false,
     });
     let colour = text("^[a-z0-9_-]+$");
-    json!({ "anyOf": [words(&[AUTO]), {
+    json!({ "anyOf": [words(&[AUTO, OFF]), {
         "type": "object",
         "properties": {
             "by": words(&["deploy", "color"]),

@@ -193,6 +193,9 @@ impl Deployer {
         engine: &Engine,
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
+        if let Some(row) = stands.leaving() {
+            return self.mend_unswitch(repo, stands, row, engine, reporter).await;
+        }
         // Before anything that takes time, and whatever becomes of the rest.
         if stands.live().is_some() && steer.resume(&repo.name).await? {
             reporter

@@ -51,6 +51,10 @@ mod start;
 mod stays;
 mod tree;
 mod turn;
+mod unswitch;
+mod unswitch_acts;
+mod unswitch_ends;
+mod unswitched;
 mod way;
 mod with;
 
@@ -65,4 +69,5 @@ pub use obtained::refused;
 pub use preview::derive;
 pub use proxy::Glance;
 pub use stands::Stands;
+pub(super) use unswitch::{Unplanned, Unswitch};
 pub(super) use way::{Way, awaits};

@@ -6,7 +6,7 @@ use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
     beside::{Second, falls_back},
     came::{Broke, Moved},
-    gating::Gate,
+    gating::{Gate, NEW_COLOUR},
     lead::Goal,
     look::{self, Looking},
     made::{Made, stands_in},
@@ -227,6 +227,7 @@ impl Deployer {
         // One that has been stopped for this one cannot be asked any more.
         let live = way.live.as_ref().map(|(_, live)| live.routes_of(false)).unwrap_or_default();
         let gate = Gate {
+            whose: NEW_COLOUR,
             engine,
             project: &project,
             started,
