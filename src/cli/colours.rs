@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     git::short,
+    report::redact::escape_controls,
     server::wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
     store::Deployment,
 };
@@ -171,7 +172,8 @@ fn verdict((id, own): (i64, &str), before: &ColoursStatus, colours: &ColoursStat
         return (said, ExitCode::SUCCESS);
     }
     let live = live.map_or("nothing", |live| live.project.as_str());
-    (format!("it was taken back; {live} is live"), ExitCode::FAILURE)
+    let why = colours.failed_for.as_ref().map(|why| format!(": {}", escape_controls(why))).unwrap_or_default();
+    (format!("it was taken back; {live} is live{why}"), ExitCode::FAILURE)
 }
 
 #[cfg(test)]
