@@ -50,7 +50,7 @@ pub enum Command {
     Rollback(ColourArgs),
     /// Have requests go to a colour that waits for it; else take the last switch for good at once: the colour before is stopped
     /// and kept (with `switch`)
-    Promote(ColourArgs),
+    Promote(PromoteArgs),
     /// Show where a colour is reached that waits to be promoted (with `switch`)
     Preview(ColourArgs),
     /// Have a colour that waits to be promoted stay as it is, whatever its time (with `switch`)
@@ -59,6 +59,8 @@ pub enum Command {
     Resume(ColourArgs),
     /// Have requests answered by a maintenance page, or no longer (with `switch`)
     Maintain(MaintainArgs),
+    /// Show where a rollout stands, what it waits for, and how both colours do: requests a second, failures, times (with `switch`)
+    Rollout(RolloutArgs),
     /// Give up what is under way; a switch that has not proved itself yet is taken back (with `switch`)
     Abort(ColourArgs),
     /// Cancel a deployment that is queued or running
@@ -126,11 +128,40 @@ pub struct DeployArgs {
     pub socket: SocketArg,
 }
 
-/// Arguments of `turnout rollback`, `promote`, `preview`, `pause`, `resume` and `abort`.
+/// Arguments of `turnout promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// Have all requests go there, whatever `steps` are left
+    #[arg(long)]
+    pub full: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout rollback`, `preview`, `pause`, `resume` and `abort`.
 #[derive(Debug, Args)]
 pub struct ColourArgs {
     /// Name of the repository in repos.yaml
     pub repo: String,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout rollout`.
+#[derive(Debug, Args)]
+pub struct RolloutArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// Show it anew each second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// Print JSON: one object; with --watch one in each line
+    #[arg(long)]
+    pub json: bool,
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,

@@ -118,6 +118,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             Vec::new()
         }
     };
+    // What cannot be read of it was told with the places.
+    let live = store::peek_live(&planner.settings.database()).unwrap_or_default();
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
         let redactor = planner.redactor.of(&repo.name);
@@ -199,7 +201,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                     }
                     derived.extend(found.map(|found| (repo.name.clone(), found)));
                 }
-                if let (Some(stacks), None) = (&stacks, &repo.switch) {
+                if let (Some(live), None) = (live.get(&repo.name), &repo.switch) {
+                    say(Mark::Ok, &check_switch::comes_back(&repo.name, live, &stack.project))?;
+                } else if let (Some(stacks), None) = (&stacks, &repo.switch) {
                     match waiting.told(planner.refuse_second(repo, &project, stacks, &places, false)).await {
                         Ok(None) => {}
                         Ok(Some(note)) => say(Mark::Ok, &format!("{}: but note: {note}", repo.name))?,

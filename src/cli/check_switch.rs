@@ -48,6 +48,14 @@ pub(super) async fn of(
     (lines, Some(derived))
 }
 
+/// `switch` was taken out, and a colour is live still.
+pub(super) fn comes_back(name: &str, live: &str, in_place: &str) -> String {
+    format!(
+        "{name}: but note: {live} is live, and `switch` was taken out: it comes back in place with the next deployment, as \
+         {in_place} (`turnout plan {name}` shows what that takes)"
+    )
+}
+
 /// Listeners that two repositories want.
 pub(super) fn clashes(all: &[(String, Derived)]) -> Vec<String> {
     let all: Vec<(&str, &Derived)> = all.iter().map(|(name, derived)| (name.as_str(), derived)).collect();

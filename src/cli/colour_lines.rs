@@ -9,7 +9,7 @@ use super::{
 use crate::{
     git::short,
     report::redact::escape_controls,
-    server::wire::{ColourStatus, ColoursStatus},
+    server::wire::{ColourStatus, ColoursStatus, ShareStatus, StepStatus},
 };
 
 /// The colours of a repository, for `turnout status`.
@@ -22,7 +22,11 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         removed,
         kept_until,
         bakes_until,
-        next_waits,
+        failed_for,
+        analysis,
+        next_waits: _,
+        next_share: _,
+        step: _,
         maintained,
         not_served,
         certificates,
@@ -42,15 +46,19 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
-    let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
-    line(next, if *next_waits { &waits } else { "is being made" })?;
+    line(next, &next_said(repo, status))?;
     let goes_back = match kept_until {
         Some(until) => format!("`turnout rollback {repo}` brings it back until {}", when(*until)),
         None => format!("`turnout rollback {repo}` brings it back"),
     };
     line(previous, &goes_back)?;
     line(removed, "was kept as long as `keep` says: there is nothing to go back to")?;
-    line(failed, "stopped and left to be looked at")?;
+    let failed_for = failed_for.as_deref().map(|why| format!(", taken back: {}", escape_controls(why)));
+    let left = format!("stopped and left to be looked at{}", failed_for.unwrap_or_default());
+    line(failed, &left)?;
+    if let Some(said) = analysis {
+        writeln!(out, "  answers: {}", escape_controls(said))?;
+    }
     for status in certificates {
         writeln!(out, "  {}", certificate_lines::line(status, crate::deploy::now_ms().div_euclid(1_000)))?;
     }
@@ -59,5 +67,33 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
             writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(*until))
         }
         None => Ok(()),
+    }
+}
+
+/// How the next colour stands.
+fn next_said(repo: &str, status: &ColoursStatus) -> String {
+    let ColoursStatus { next_waits, next_share, step, not_served, .. } = status;
+    let share = next_share.as_ref().map(|ShareStatus { percent, in_part }| {
+        let part = if *in_part { ", on some of its routes only" } else { "" };
+        format!("gets {percent} % of the clients{part}")
+    });
+    let Some(StepStatus { number, of, until, by_itself, paused }) = step else {
+        let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
+        return share.unwrap_or(if *next_waits { waits } else { "is being made".to_owned() });
+    };
+    let share = share.unwrap_or_else(|| match not_served {
+        None if until.is_none() => "is about to get its share of the requests".to_owned(),
+        // Whoever would say it has not answered.
+        Some(_) => "its share of the requests is not known".to_owned(),
+        None => "GETS NO SHARE of the requests now".to_owned(),
+    });
+    let step = format!("{share}, step {number} of {of}");
+    match until {
+        Some(until) if *by_itself => format!("{step} until {}; `turnout promote {repo}` goes on at once", when(*until)),
+        Some(until) if *paused => {
+            format!("{step}; is paused until {}; `turnout resume {repo}` ends that", when(*until))
+        }
+        Some(until) => format!("{step}; waits for `turnout promote {repo}`, until {}", when(*until)),
+        None => step,
     }
 }

@@ -27,9 +27,9 @@ pub(super) async fn rollback(client: &Client, repo: &str) -> Result<ExitCode, Tr
     ask(client, repo, "rollback").await
 }
 
-/// Ends a bake as good.
-pub(super) async fn promote(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
-    ask(client, repo, "promote").await
+/// Has a next colour that waits go on, or ends a bake as good.
+pub(super) async fn promote(client: &Client, repo: &str, full: bool) -> Result<ExitCode, Trouble> {
+    asks(client, repo, "promote", AskRequest { full, ..AskRequest::default() }).await
 }
 
 /// Has a next colour that waits stay as it is.
@@ -70,9 +70,10 @@ fn read_page(path: &Path) -> Result<String, Trouble> {
 pub(super) async fn preview(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
     let mut display = Display::stdout();
     let reply: PreviewReply = client.get(&format!("/v1/repositories/{repo}/preview")).await?;
-    let PreviewReply { project, commit, places, reached, cookie } = reply;
+    let PreviewReply { project, commit, places, reached, cookie, percent } = reply;
     let commit = commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)));
-    display.say(&format!("{project}{commit} is ready and gets no requests yet; on this machine it is reached at"))?;
+    let gets = percent.map_or("gets no requests yet".to_owned(), |percent| format!("gets {percent} % of the clients"));
+    display.say(&format!("{project}{commit} is ready and {gets}; on this machine it is reached at"))?;
     for PreviewPlace { service, port, address, http } in &places {
         let address = if *http { format!("http://{address}/") } else { address.clone() };
         display.say(&format!("  {service}:{port}  {address}"))?;
@@ -99,10 +100,14 @@ pub(super) async fn abort(client: &Client, repo: &str) -> Result<ExitCode, Troub
 }
 
 async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Trouble> {
+    asks(client, repo, what, AskRequest::default()).await
+}
+
+async fn asks(client: &Client, repo: &str, what: &str, request: AskRequest) -> Result<ExitCode, Trouble> {
     let mut display = Display::stdout();
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     let path = format!("/v1/repositories/{repo}/{what}");
-    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who, ..AskRequest::default() }).await?;
+    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who, ..request }).await?;
     if let Some(said) = said {
         display.say(&said)?;
     }
@@ -114,8 +119,9 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
 
 /// Ends a bake as good before something else is asked for; where there is none, nothing is said.
 pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Display<Stdout>) -> Result<(), Trouble> {
-    let asked: Result<AskedReply, ClientError> =
-        client.post(&format!("/v1/repositories/{repo}/promote"), &AskRequest { bake_only: true, who: None }).await;
+    let asked: Result<AskedReply, ClientError> = client
+        .post(&format!("/v1/repositories/{repo}/promote"), &AskRequest { bake_only: true, ..AskRequest::default() })
+        .await;
     match asked {
         Ok(AskedReply { said, .. }) => Ok(said.iter().try_for_each(|said| display.say(said))?),
         Err(ClientError::Refused { .. }) => Ok(()),
@@ -191,9 +197,13 @@ mod tests {
                 previous: none.clone(),
                 failed: none.clone(),
                 removed: none,
+                failed_for: None,
+                analysis: None,
                 kept_until: None,
                 bakes_until,
                 next_waits: false,
+                next_share: None,
+                step: None,
                 maintained: false,
                 not_served: None,
                 certificates: Vec::new(),

@@ -15,7 +15,7 @@ use super::{
     colours, deliveries, deploy, documents, history, letters,
     logging::is_journal,
     notify::notify,
-    plan, prune, serve, show,
+    plan, prune, rollout, serve, show,
     trouble::Trouble,
 };
 use crate::{composer, config};
@@ -81,11 +81,12 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             deploy::deploy(&client(&args.socket), &args).await
         }
         Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo).await,
-        Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo).await,
+        Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo, args.full).await,
         Command::Preview(args) => colours::preview(&client(&args.socket), &args.repo).await,
         Command::Pause(args) => colours::pause(&client(&args.socket), &args.repo).await,
         Command::Resume(args) => colours::resume(&client(&args.socket), &args.repo).await,
         Command::Maintain(args) => colours::maintain(&client(&args.socket), &args).await,
+        Command::Rollout(args) => rollout::rollout(&client(&args.socket), &args).await,
         Command::Abort(args) => colours::abort(&client(&args.socket), &args.repo).await,
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,

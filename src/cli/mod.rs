@@ -26,6 +26,8 @@ mod outlet;
 mod plan;
 pub mod progress;
 mod prune;
+mod rollout;
+mod rollout_lines;
 mod room_first;
 mod serve;
 mod show;

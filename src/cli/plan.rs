@@ -100,6 +100,13 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
         let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project).map_err(unread)?;
         let reads = store::peek_reads(&database, &loaded.stack.project).map_err(unread)?;
         let places = store::peek_places(&database).map_err(unread)?;
+        if let Some(live) = store::peek_live(&database).map_err(unread)?.get(&repo.name) {
+            telling.warn(format!(
+                "{live} is live, and `switch` was taken out: {} comes back in place with the next deployment; no daemon answers, \
+                 and what that takes the daemon plans",
+                loaded.stack.project
+            ));
+        }
         let (commit, digests) = (seen.commit.clone(), seen.digests.clone());
         let wanted = Wanted { commit, digests, before, reads, rebuild: args.rebuild, places, ..Wanted::default() };
         planner.prepare(&repo, loaded, wanted, &telling, &cancel).await

@@ -185,7 +185,10 @@ impl Deployer {
         let seen = self.planner.look(&repo, asked.fetch, behind.as_ref(), reporter, cancel).await?;
         let planned = async {
             if repo.switch.is_none() {
-                self.refuse_unswitched(&repo).await?;
+                let unswitched = self.preview_unswitch(asked, &repo, &seen, reporter, cancel).await?;
+                if let Some(planned) = unswitched {
+                    return Ok(planned);
+                }
             } else {
                 return self.preview_colours(asked, &repo, &seen, reporter, cancel).await;
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Mutex};
 
 use tokio::sync::broadcast;
 
-use super::{bakes, holdings, leftovers, planner::Planner, recorder::LiveProgress, watches, woken};
+use super::{bakes, holdings, judgings, leftovers, planner::Planner, recorder::LiveProgress, watches, woken};
 use crate::{report::redact::Redactor, store::Store};
 
 /// Transient progress that watchers may lag behind before they miss some.
@@ -30,6 +30,8 @@ pub struct Deployer {
     pub(super) mends: Mutex<BTreeSet<String>>,
     /// Bakes that go on beside the lanes.
     pub bakes: bakes::Bakes,
+    /// What is known of the answers of colours that are judged.
+    pub(super) judgings: judgings::Judgings,
     pub(super) tidy: leftovers::Tidy,
 }
 
@@ -41,6 +43,7 @@ impl Deployer {
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
         let (bakes, mends) = (bakes::Bakes::default(), Mutex::default());
-        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, tidy }
+        let judgings = judgings::Judgings::default();
+        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, judgings, tidy }
     }
 }

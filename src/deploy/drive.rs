@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Deployer, Failure, by_hand, called_off, clock,
-    colours::{self, Broke, Moved, Planned, Way},
+    colours::{self, Broke, Moved, Planned, Unplanned, Unswitch, Way},
     failure::Engine as EngineIs,
     guard, leftovers, now_ms,
     of::Of,
@@ -22,7 +22,7 @@ use crate::{
     git,
     plan::Action as Step,
     report::{Event, Reporter as _},
-    rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, Why},
+    rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, UnderWay, Why},
     store::{Claimed, Deployment, DeploymentId, Filter, State, Update, Watch, dies},
 };
 
@@ -71,6 +71,8 @@ struct Found {
     report: Option<Report>,
     /// From one colour to another, where the repository is deployed blue/green.
     way: Option<Way>,
+    /// Back in place, where `switch` was taken out.
+    unswitch: Option<Box<Unswitch>>,
     /// What this deployment started, in all its plans.
     started: Vec<ContainerRef>,
     done: Option<Done>,
@@ -155,6 +157,7 @@ impl<'a> Drive<'a> {
                 && let Some(way) = &mut self.found.way
             {
                 self.deployer.let_through(self.of, way).await;
+                self.deployer.routes_back(self.of, way).await;
             }
             let next = rollout::next(&self.rollout, fact, now_ms());
             let before = self.phase();
@@ -254,6 +257,12 @@ impl<'a> Drive<'a> {
     /// Brings the work tree to the commit.
     async fn fetch(&mut self) -> Result<Fact, Ended> {
         let Of { job, repo, timeouts, recorder, cancel } = self.of;
+        if repo.switch.is_some()
+            && let Err(failure) = self.deployer.takes_back(&repo.name).await
+        {
+            // Of a deployment that this one takes the place of. Planning mends it.
+            recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
+        }
         place::answers(repo).await?;
         if job.back {
             // Files stay as they are; what is brought back has its own.
@@ -281,7 +290,18 @@ impl<'a> Drive<'a> {
         if self.of.repo.switch.is_some() {
             return self.plan_colours().await;
         }
-        self.deployer.refuse_unswitched(self.of.repo).await?;
+        let unswitch = self.deployer.plan_unswitch(self.of, &self.found.commit);
+        match called_off::at_once(unswitch, "planning", self.of.cancel).await?? {
+            Unplanned::InPlace => {}
+            Unplanned::Baking(bake) => return Ok(Fact::Baking { bake }),
+            Unplanned::Way(way) => {
+                let update = self.deployer.planned(self.of, &way.prepared).await?;
+                let plan = Some(self.of.recorder.clean(&way.text));
+                self.found.update = Update { plan, ..update };
+                self.found.unswitch = Some(way);
+                return Ok(Fact::ColourPlanned);
+            }
+        }
         let look = self.deployer.look(self.of, &self.found.commit);
         let prepared = called_off::at_once(look, "planning", self.of.cancel).await??;
         self.found.update = self.deployer.planned(self.of, &prepared).await?;
@@ -311,28 +331,37 @@ impl<'a> Drive<'a> {
     /// Makes the next colour ready.
     async fn warm(&mut self) -> Result<Fact, Ended> {
         let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
+        if let Some(way) = &mut self.found.unswitch {
+            self.deployer.unswitch_warm(self.of, way, generation, &commit).await?;
+            return Ok(Fact::Warmed);
+        }
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         self.deployer.warm(self.of, way, generation, &commit).await?;
-        Ok(match way.promotion() {
-            Some(_) => Fact::Ready { first: 0, steps: 0 },
-            None => Fact::Warmed,
+        Ok(match (way.promotion(), way.steps()) {
+            (Some(_), steps) => Fact::Ready { first: 0, steps },
+            (None, 0) => Fact::Warmed,
+            (None, steps) => Fact::Ready { first: 1, steps },
         })
     }
 
-    /// Keeps what the next colour is, for whoever goes on with it once it is promoted.
+    /// Keeps what the next colour is, for whoever goes on with it once it is promoted, and gives it the share of its step.
     async fn step(&mut self) -> Result<Fact, Ended> {
-        let generation = self.rollout.generation;
+        let (generation, step) = (self.rollout.generation, self.rollout.under_way.map_or(0, |one| one.step));
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        let Some(colours::Promotion { by_itself, within }) = way.promotion().cloned() else {
+        let Some((within, opens)) = way.lasts(step) else {
             return Err(guard::fault("a promotion is waited for that nobody wants").into());
         };
-        self.deployer.reach_next(self.of, way, generation).await?;
-        Ok(Fact::Stands { until: now_ms().saturating_add(within), opens: by_itself })
+        self.deployer.reach_next(self.of, way, (generation, step)).await?;
+        Ok(Fact::Stands { until: now_ms().saturating_add(within), opens })
     }
 
     /// Has what must not run twice change over.
     async fn change_over(&mut self) -> Result<Fact, Ended> {
         let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
+        if let Some(way) = &mut self.found.unswitch {
+            self.deployer.unswitch_change_over(self.of, way, generation, &commit).await?;
+            return Ok(Fact::ChangedOver);
+        }
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
         self.deployer.change_over(self.of, way, generation, &commit).await?;
         Ok(Fact::ChangedOver)
@@ -342,20 +371,29 @@ impl<'a> Drive<'a> {
     async fn switch(&mut self) -> Result<Fact, Ended> {
         let Of { job, repo, timeouts, recorder, .. } = self.of;
         let generation = self.rollout.generation;
-        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        let bake = match self.deployer.switch_over(self.of, way, generation).await? {
+        let moved = match (&mut self.found.unswitch, &mut self.found.way) {
+            (Some(way), _) => self.deployer.unswitch_moves(self.of, way, generation).await?,
+            (None, Some(way)) => self.deployer.switch_over(self.of, way, generation).await?,
+            (None, None) => return Err(guard::fault("no colour was planned").into()),
+        };
+        let bake = match moved {
             Moved::Unknown(failure) => {
                 self.found.failure = Some(failure);
                 return Ok(Fact::Unknown);
             }
             Moved::Switched { bake } => bake,
         };
-        let Found { branch, by_hand, way: Some(way), .. } = &self.found else {
-            return Err(guard::fault("no colour was planned").into());
+        let Found { branch, by_hand, commit: checked_out, way, unswitch, .. } = &self.found;
+        let (project, commit, is_back, summary) = match (unswitch, way) {
+            (Some(way), _) => (way.project.clone(), checked_out.clone(), false, way.summary(checked_out, by_hand)),
+            (None, Some(way)) => {
+                let commit = way.commit(checked_out);
+                let summary = way.summary(&commit, by_hand);
+                (way.project.clone(), commit, way.is_back(), summary)
+            }
+            (None, None) => return Err(guard::fault("no colour was planned").into()),
         };
-        let project = way.project.clone();
-        let commit = way.commit(&self.found.commit);
-        let reached = match way.is_back() {
+        let reached = match is_back {
             true => None,
             // Requests go there already: a failure from here on would have the live colour stopped.
             false => match wanted::reached(&self.deployer.store, job, repo, &commit, branch, recorder).await {
@@ -366,8 +404,7 @@ impl<'a> Drive<'a> {
                 }
             },
         };
-        let summary = way.summary(&commit, by_hand);
-        if let (Ok(engine), false) = (self.deployer.planner.engine().await, way.is_back()) {
+        if let (Ok(engine), false) = (self.deployer.planner.engine().await, is_back) {
             let keep = self.deployer.planner.settings.keep_build_cache;
             leftovers::tidy(&self.deployer.tidy, &engine, repo, &project, keep, recorder, self.of.cancel).await;
         }
@@ -384,6 +421,9 @@ impl<'a> Drive<'a> {
 
     /// Leaves the next colour again.
     async fn leave(&mut self, action: Action) {
+        if let Some(way) = &mut self.found.unswitch {
+            return self.deployer.unswitch_leave(self.of, way).await;
+        }
         let Some(way) = &mut self.found.way else { return };
         match action {
             Action::GoBack => self.deployer.go_back(self.of, way).await,
@@ -478,7 +518,7 @@ impl<'a> Drive<'a> {
         let bakes = rollout.bake.filter(|_| failure.is_none());
         let failure = failure.or_else(|| bakes.map(|bake| colours::awaits(of.repo, bake)));
         let waits = rollout.under_way.filter(|under_way| under_way.phase.attends());
-        let promoted = waits.zip(way.as_ref()).map(|(waits, way)| way.awaits_promotion(of.repo, waits.phase));
+        let promoted = waits.zip(way.as_ref()).map(|(waits, way)| way.awaits_promotion(of.repo, waits));
         let failure = promoted.or(failure);
         let phase = rollout.under_way.map(|under_way| under_way.phase);
         let update = Update { phase, rollout: Some(rollout), ..update };
@@ -490,8 +530,11 @@ impl<'a> Drive<'a> {
         let Of { job, repo, recorder, cancel, .. } = self.of;
         recorder.info(match self.phase() {
             Some(Phase::Fetching) => "the bake is over: this begins now".to_owned(),
-            Some(Phase::ChangingOver) => "it is promoted: requests go to the next colour now".to_owned(),
-            Some(Phase::Stepping) => "it goes on".to_owned(),
+            Some(Phase::ChangingOver) => "it goes on: all requests go to the next colour now".to_owned(),
+            Some(Phase::Stepping) => match self.rollout.under_way {
+                Some(UnderWay { step, steps, .. }) if step > 0 => format!("it goes on with step {step} of {steps}"),
+                _ => "it goes on".to_owned(),
+            },
             Some(Phase::Paused) => "it is paused".to_owned(),
             _ => "the engine is back: looking at what runs, and planning anew".to_owned(),
         });

@@ -21,6 +21,7 @@ pub mod former;
 mod guard;
 pub mod holdings;
 mod inputs;
+mod judgings;
 mod leftovers;
 mod lost_env;
 mod mounted;

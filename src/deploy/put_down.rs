@@ -81,7 +81,8 @@ impl Deployer {
         let off = self.store.cancel_wait(id).await?;
         if off {
             if let Ok(Some(over)) = self.store.deployment(id).await {
-                // A next colour that waited is stopped.
+                // A next colour that waited is stopped, and a share that it had is taken from it before that.
+                self.take_back(&over.repo).await;
                 self.needs_mending(&over.repo);
             }
             tracing::info!(deployment = id, "deployment {id} was cancelled while it waited");

@@ -34,15 +34,14 @@
 //! looked after beside the lane.
 //!
 //! ```text
-//!        ready            stands                promoted, or: nobody did and it was to wait for no one
-//! Warming ────► Stepping ───────► Offered ─────────┐
-//!                 ▲ ▲ │  stands                    │      no step is left
-//!                 │ │ ├─────────► Counting ── due ─┼───────────────────────► ChangingOver
-//!                 │ │ │  stands                    │                               ▲
-//!                 │ │ └─────────► Trying ──── due ─┤                               │
-//!                 │ └──── the next step ───────────┘       promoted                │
-//!                 └─ resumed ── Paused ◄── paused ── any of the three ─────────────┘
-//!                               (of a canary: the steps that are left are passed over)
+//!        ready            stands: a person has to promote it, before a step or in one
+//! Warming ────► Stepping ───────► Offered ─────────── promoted ┐
+//!                 ▲ ▲ │  before any step: its time opens it    │      no step is left, or promoted fully
+//!                 │ │ ├─────────► Counting ── due, promoted ───┼───────────────────────────────────────► ChangingOver
+//!                 │ │ │  in a step: its time opens it          │                                               ▲
+//!                 │ │ └─────────► Trying ──── due, promoted ───┤                                               │
+//!                 │ └──── the next step ───────────────────────┘                                               │
+//!                 └─ resumed ── Paused ◄── paused ── any of the three ──── promoted: as from that one ─────────┘
 //! ```
 //!
 //! A time that is over while nobody has promoted, or resumed, ends the deployment; so do a next colour that fails, whoever calls
@@ -59,6 +58,7 @@
 //! Each step of the table is a line in [`next`], and `explore` visits every state that pushes, crashes, cancellations, restarts
 //! and time can lead to, in place and blue/green.
 
+pub mod analysis;
 #[cfg(test)]
 mod explore;
 mod phase;
@@ -101,7 +101,7 @@ pub enum Fact {
     ColourPlanned,
     /// The next colour is made and ready, but for what must not run twice; nothing is waited for.
     Warmed,
-    /// The same, and it is to wait: for a promotion first, or for the first step of a canary at once.
+    /// The same, and it is to wait: for a promotion first, or in the first step of a canary at once.
     Ready {
         /// 0: for a promotion. 1: the first step begins.
         first: u32,
@@ -112,11 +112,13 @@ pub enum Fact {
     Stands {
         /// When it is over.
         until: Millis,
-        /// Of a promotion that is waited for: it comes by itself then.
+        /// It goes on by itself then; else somebody has to promote it until then.
         opens: bool,
     },
-    /// Somebody promoted the next colour.
+    /// Somebody has the next colour go on: to its next step, or, where none is left, to all requests.
     Promoted,
+    /// Somebody has it get all requests, whatever steps are left.
+    PromotedFully,
     /// Somebody has it stay as it is.
     Paused {
         /// How long at most.
@@ -306,19 +308,17 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         (Phase::Stepping, Fact::Stands { until, opens }) => {
             let phase = match under_way.step {
                 0 if opens => Phase::Counting,
-                0 => Phase::Offered,
-                _ => Phase::Trying,
+                _ if opens => Phase::Trying,
+                _ => Phase::Offered,
             };
             let stands = UnderWay { phase, due_at: Some(until), ..under_way };
             to(rollout.with(stands), &[Action::Attend, Action::Wait])
         }
-        (Phase::Offered | Phase::Counting, Fact::Promoted) => onward(rollout, under_way),
-        // A canary: what is left of it is passed over.
-        (Phase::Trying, Fact::Promoted) => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
-        (Phase::Paused, Fact::Promoted) => match under_way.step {
-            0 => onward(rollout, under_way),
-            _ => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
-        },
+        (phase, Fact::Promoted) if phase.attends() => onward(rollout, under_way),
+        // What is left of its steps is passed over.
+        (phase, Fact::PromotedFully) if phase.attends() => {
+            to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver])
+        }
         (Phase::Counting | Phase::Trying, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
             onward(rollout, under_way)
         }

@@ -21,11 +21,11 @@ pub enum Phase {
     Warming,
     /// The routes are set for what the next colour waits for: a preview, or its share of the requests.
     Stepping,
-    /// The next colour is ready, and somebody has to promote it. Waited for with the lane free.
+    /// The next colour is ready, or is in a step of a canary, and somebody has to promote it. Waited for with the lane free.
     Offered,
     /// The next colour is ready, and gets the requests when its time has come. Waited for with the lane free.
     Counting,
-    /// The next colour gets a share of the requests, until its step is over. Waited for with the lane free.
+    /// The next colour gets a share of the requests, until the time of its step is over. Waited for with the lane free.
     Trying,
     /// As one of these three, but nothing goes on until somebody says so.
     Paused,

@@ -32,7 +32,8 @@ pub struct UnderWay {
     pub losses: u32,
     /// When something must have happened, where a fact from outside is waited for.
     pub due_at: Option<Millis>,
-    /// Of a canary: the step that it is at, from 1. 0: none was begun.
+    /// Of a canary: the step that it is at, from 1. 0: none was begun. As long as it is waited in a step, the next colour has
+    /// that step's share of the requests.
     pub step: u32,
     /// How many steps it has; 0: none, requests move all at once.
     pub steps: u32,

@@ -267,20 +267,39 @@ fn a_colour_that_is_ready_waits_for_whoever_it_is_to_wait_for() {
 }
 
 #[test]
-fn steps_follow_each_other_and_a_promotion_passes_over_those_that_are_left() {
+fn steps_follow_each_other_by_time_or_by_a_person_and_can_be_passed_over() {
     let step = |rollout: &Rollout| rollout.under_way.map(|one| (one.phase, one.step));
     let first = next(&waiting(Phase::Offered, 0, 2), Fact::Promoted, 0);
     assert_eq!((step(&first.rollout), first.actions), (Some((Phase::Stepping, 1)), vec![Action::Step]));
-    let stands = next(&first.rollout, Fact::Stands { until: 50, opens: false }, 0);
+    let stands = next(&first.rollout, Fact::Stands { until: 50, opens: true }, 0);
     assert_eq!(stands.rollout, waiting(Phase::Trying, 1, 2));
+    // One without a time is over when somebody says so, and nobody does for ever.
+    let by_hand = next(&first.rollout, Fact::Stands { until: 50, opens: false }, 0);
+    assert_eq!(
+        (&by_hand.rollout, by_hand.actions),
+        (&waiting(Phase::Offered, 1, 2), vec![Action::Attend, Action::Wait])
+    );
+    let over = vec![Action::Record(Ending::Failed(Why::NotPromoted)), Action::Mend];
+    assert_eq!(next(&by_hand.rollout, Fact::Due, 50).actions, over);
     let second = next(&stands.rollout, Fact::Due, 50);
     assert_eq!((step(&second.rollout), second.actions), (Some((Phase::Stepping, 2)), vec![Action::Step]));
     let last = next(&waiting(Phase::Trying, 2, 2), Fact::Due, 50);
     assert_eq!((step(&last.rollout), last.actions), (Some((Phase::ChangingOver, 2)), vec![Action::ChangeOver]));
-    for phase in [Phase::Trying, Phase::Paused] {
-        let promoted = then(&waiting(phase, 1, 2), Fact::Promoted);
-        assert_eq!(promoted, (Some(Phase::ChangingOver), vec![Action::ChangeOver]), "{phase:?}");
+    for phase in WAITING {
+        let promoted = next(&waiting(phase, 1, 2), Fact::Promoted, 0);
+        assert_eq!(
+            (step(&promoted.rollout), promoted.actions),
+            (Some((Phase::Stepping, 2)), vec![Action::Step]),
+            "{phase:?}"
+        );
+        let last = then(&waiting(phase, 2, 2), Fact::Promoted);
+        assert_eq!(last, (Some(Phase::ChangingOver), vec![Action::ChangeOver]), "{phase:?}");
+        for at in [0, 1] {
+            let fully = then(&waiting(phase, at, 2), Fact::PromotedFully);
+            assert_eq!(fully, (Some(Phase::ChangingOver), vec![Action::ChangeOver]), "{phase:?}");
+        }
     }
+    assert_eq!(then(&at(Phase::Warming), Fact::PromotedFully), (Some(Phase::Warming), vec![]));
     // Without a promotion the first step comes at once.
     assert_eq!(
         step(&next(&at(Phase::Warming), Fact::Ready { first: 1, steps: 2 }, 0).rollout),

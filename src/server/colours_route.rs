@@ -9,7 +9,10 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
-    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
+    wire::{
+        AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply, ShareStatus,
+        StepStatus,
+    },
 };
 use crate::{
     config::Repo,
@@ -17,6 +20,7 @@ use crate::{
         Deployer,
         colours::{Asked, Glance, Ready, Stands, kept_until},
     },
+    rollout::{Phase, Rollout},
     store::{self, ColourRecord, ColourStanding, Filter},
 };
 
@@ -62,7 +66,7 @@ pub(super) async fn promote(
     Json(request): Json<AskRequest>,
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
-    let asked = control.deployer.promote(&repo, request.bake_only).await?;
+    let asked = control.deployer.promote(&repo, request.bake_only, request.full).await?;
     Ok(answer(&control, &repo.name, asked))
 }
 
@@ -121,7 +125,10 @@ pub(super) async fn preview(
     });
     places.dedup_by(|one, other| one.address == other.address);
     let (reached, cookie) = made.reached_at();
-    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places, reached, cookie }))
+    let stands = control.deployer.recorded(&repo.name).await?;
+    let shares = control.deployer.glance(&repo.name, &stands).await.shares;
+    let percent = shares.into_iter().find(|share| share.colour == record.colour).map(|share| share.percent);
+    Ok(Json(PreviewReply { project: record.project, commit: record.commit, places, reached, cookie, percent }))
 }
 
 pub(super) async fn abort(
@@ -169,12 +176,15 @@ pub(super) async fn colours(
 
 async fn now(control: &Control, repo: &str) -> Result<Json<ColoursStatus>, Refusal> {
     let stands = of(&control.deployer, repo).await?;
-    stands.map(Json).ok_or_else(|| {
-        Refusal::conflict(
-            format!("{repo} is not deployed blue/green"),
-            "write `switch: auto` in its entry in repos.yaml".to_owned(),
-        )
-    })
+    stands.map(Json).ok_or_else(|| not_switched(repo))
+}
+
+/// It has no colours.
+pub(super) fn not_switched(repo: &str) -> Refusal {
+    Refusal::conflict(
+        format!("{repo} is not deployed blue/green"),
+        "write `switch: auto` in its entry in repos.yaml".to_owned(),
+    )
 }
 
 fn answer(control: &Control, repo: &str, asked: Asked) -> (StatusCode, Json<AskedReply>) {
@@ -195,20 +205,55 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
     }
     let rollout = deployer.store.rollout(repo).await?;
     let one = |standing| shown(&stands, standing);
-    let Glance { not_served, maintained } = deployer.glance(repo, &stands).await;
+    let Glance { not_served, maintained, shares } = deployer.glance(repo, &stands).await;
+    let next = stands.at(ColourStanding::Next).map(|next| next.colour.as_str());
+    let share = shares.into_iter().find(|share| Some(share.colour.as_str()) == next);
+    let step = rollout.under_way.filter(|one| one.step > 0).map(|one| StepStatus {
+        number: one.step,
+        of: one.steps,
+        until: one.due_at,
+        by_itself: one.phase == Phase::Trying,
+        paused: one.phase == Phase::Paused,
+    });
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
         previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
         failed: one(ColourStanding::Failed),
+        failed_for: failed_for(deployer, repo, &stands).await?,
+        analysis: analysis(deployer, repo, &rollout, &stands).await,
         removed: one(ColourStanding::Removed),
         kept_until: stands.at(ColourStanding::Kept).and_then(|kept| kept_until(kept, stands.live())),
         bakes_until: rollout.bake.map(|bake| bake.until),
         next_waits: rollout.attends(),
+        next_share: share.map(|share| ShareStatus { percent: share.percent, in_part: share.in_part }),
+        step,
         maintained,
         not_served,
         certificates: deployer.obtained(repo, &stands).await,
     }))
+}
+
+/// Why the one that failed was taken back.
+async fn failed_for(deployer: &Deployer, repo: &str, stands: &Stands) -> Result<Option<String>, Refusal> {
+    let Some((failed, commit)) = stands.at(ColourStanding::Failed).and_then(|one| Some((one, one.commit.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let why = deployer.store.why_reverted(repo, commit).await?;
+    // That of the same moment, and not of an earlier colour with this commit.
+    Ok(why.filter(|(_, at)| *at == failed.since).map(|(why, _)| why))
+}
+
+/// How the colour that is judged does.
+async fn analysis(deployer: &Deployer, repo: &str, rollout: &Rollout, stands: &Stands) -> Option<String> {
+    let next = stands.at(ColourStanding::Next).filter(|_| rollout.attends());
+    // On the way back there is none before the live one.
+    let bakes = rollout.bake.is_some() && stands.at(ColourStanding::Previous).is_some();
+    match bakes || next.is_some() {
+        true => deployer.judged_now(repo, stands.live(), next).await,
+        false => None,
+    }
 }
 
 fn shown(stands: &Stands, standing: ColourStanding) -> Option<ColourStatus> {

@@ -26,7 +26,7 @@ use tower_service::Service as _;
 use super::{
     colours_route,
     command::{Control, Peer, refusal},
-    deliveries_route, deploy_route, deployments_route, letters_route, plan_route,
+    deliveries_route, deploy_route, deployments_route, letters_route, plan_route, rollout_route,
     shares::{OPEN, Shares},
     status,
 };
@@ -151,6 +151,7 @@ pub fn router(control: Control) -> Router {
         .route("/v1/repositories/{name}/maintain", post(colours_route::maintain))
         .route("/v1/repositories/{name}/preview", get(colours_route::preview))
         .route("/v1/repositories/{name}/abort", post(colours_route::abort))
+        .route("/v1/repositories/{name}/rollout", get(rollout_route::rollout))
         .route("/v1/repositories/{name}/bake", get(colours_route::bake))
         .route("/v1/repositories/{name}/colours", get(colours_route::colours))
         .route("/v1/plan", post(plan_route::make_plan))

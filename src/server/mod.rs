@@ -23,6 +23,7 @@ mod plan_route;
 pub mod pulse;
 mod record;
 pub mod refusals;
+mod rollout_route;
 mod shares;
 mod source;
 mod status;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     report::Event,
+    rollout::analysis::Counts,
     store::{Deployment, Hold, LogLine, Pile, State, WantedCommit},
     traffic::control::CertificateStatus,
 };
@@ -96,6 +97,9 @@ pub struct AskRequest {
     /// Of `promote`: a bake is meant, and no next colour that waits.
     #[serde(default)]
     pub bake_only: bool,
+    /// Of `promote`: steps that are left are passed over.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// What `POST /v1/repositories/{name}/maintain` takes: the proxy itself answers all requests, or stops doing so.
@@ -123,6 +127,9 @@ pub struct PreviewReply {
     /// A cookie that leads there from the usual addresses: its name, `=`, and its secret.
     #[serde(default)]
     pub cookie: Option<String>,
+    /// How many of a hundred clients it gets already.
+    #[serde(default)]
+    pub percent: Option<u64>,
 }
 
 /// A container port of a next colour, as the host reaches it.
@@ -164,6 +171,12 @@ pub struct ColoursStatus {
     /// The one that was kept to go back to, and is removed.
     #[serde(default)]
     pub removed: Option<ColourStatus>,
+    /// Why that one failed, where it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_for: Option<String>,
+    /// How the answers of the colour do that is judged just now, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<String>,
     /// Until when a kept one is there to go back to, in milliseconds since 1970. None: until it is made anew.
     #[serde(default)]
     pub kept_until: Option<i64>,
@@ -173,6 +186,12 @@ pub struct ColoursStatus {
     /// The next one is ready, and waits to be promoted.
     #[serde(default)]
     pub next_waits: bool,
+    /// What the next one gets of the requests, as the proxy has just said. None: nothing, or that is not known.
+    #[serde(default)]
+    pub next_share: Option<ShareStatus>,
+    /// The step that the next one is in.
+    #[serde(default)]
+    pub step: Option<StepStatus>,
     /// Requests are answered by a page of the proxy's own.
     #[serde(default)]
     pub maintained: bool,
@@ -182,6 +201,95 @@ pub struct ColoursStatus {
     /// Certificates that the proxy obtains for its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+}
+
+/// `GET /v1/repositories/{name}/rollout`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutReply {
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// The repository.
+    pub repo: String,
+    /// `live`, `bake`, or the phase of the deployment under way.
+    pub state: String,
+    /// The deployment under way.
+    pub deployment: Option<i64>,
+    /// Of a canary: the step that it is at, from 1.
+    pub step: Option<u32>,
+    /// How many there are.
+    pub steps: Option<u32>,
+    /// What is waited for.
+    pub waits: Option<RolloutWait>,
+    /// The live one first.
+    pub colours: Vec<RolloutColour>,
+    /// How the answers of the colour do that is judged just now.
+    pub analysis: Option<String>,
+    /// Which process of turnout-proxy has counted: when it began. Counts of two are not compared.
+    pub counted_by: Option<u64>,
+    /// Why nothing is counted.
+    pub uncounted: Option<String>,
+}
+
+/// What a rollout waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutWait {
+    /// As it goes on from "waits for".
+    pub what: String,
+    /// When something follows, whatever comes, in milliseconds since 1970.
+    pub until: Option<i64>,
+    /// How long yet, in milliseconds.
+    pub left: Option<i64>,
+}
+
+/// A colour of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutColour {
+    /// `red`.
+    pub colour: String,
+    /// The Compose project.
+    pub project: String,
+    /// As in [`ColourStatus::state`].
+    pub state: String,
+    /// Its commit.
+    pub commit: Option<String>,
+    /// The deployment that made it.
+    pub deployment: Option<i64>,
+    /// Since when it stands so, in milliseconds since 1970.
+    pub since: i64,
+    /// Its share of the clients, in percent; `None`: it is in no route whose requests are counted.
+    pub clients: Option<u64>,
+    /// Requests in flight, and tunnels.
+    pub open: Option<u64>,
+    /// What came of its requests since that process counts it.
+    pub counts: Option<Counts>,
+}
+
+/// A share of the requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// How many of a hundred clients.
+    pub percent: u64,
+    /// It has none on some of the routes.
+    #[serde(default)]
+    pub in_part: bool,
+}
+
+/// A step of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// Which, from 1.
+    pub number: u32,
+    /// Of how many.
+    pub of: u32,
+    /// When it is over, in milliseconds since 1970, where one is waited in.
+    #[serde(default)]
+    pub until: Option<i64>,
+    /// It goes on by itself then; else it is given up.
+    #[serde(default)]
+    pub by_itself: bool,
+    /// Somebody has it stay as it is.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// A colour: whose it is, where it stands, and since when.

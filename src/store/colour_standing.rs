@@ -16,6 +16,8 @@ pub enum ColourStanding {
     Kept,
     /// It runs in place, from the time before the switch: its ports are on their way to the proxy.
     InPlace,
+    /// What comes back in place, where `switch` was taken out: the colours are on their way out.
+    Leaving,
     /// It never got requests, or was taken back; stopped, and left to be looked at.
     Failed,
     /// It was kept long enough after it had been live: its containers are gone, or go.
@@ -23,12 +25,13 @@ pub enum ColourStanding {
 }
 
 impl ColourStanding {
-    const ALL: [ColourStanding; 7] = [
+    const ALL: [ColourStanding; 8] = [
         ColourStanding::Next,
         ColourStanding::Live,
         ColourStanding::Previous,
         ColourStanding::Kept,
         ColourStanding::InPlace,
+        ColourStanding::Leaving,
         ColourStanding::Failed,
         ColourStanding::Removed,
     ];
@@ -41,6 +44,7 @@ impl ColourStanding {
             ColourStanding::Previous => "previous",
             ColourStanding::Kept => "kept",
             ColourStanding::InPlace => "in_place",
+            ColourStanding::Leaving => "leaving",
             ColourStanding::Failed => "failed",
             ColourStanding::Removed => "removed",
         }

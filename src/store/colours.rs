@@ -96,20 +96,10 @@ impl Store {
     pub async fn begin_colour(&self, next: ColourRecord, staying: &str) -> Result<(), StoreError> {
         let (staying, clock) = (staying.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
-            let at = clock.now();
             let mut first =
                 db.prepare_cached("INSERT INTO switches (repo, staying) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
             first.execute(params![next.repo, staying])?;
-            let ColourRecord { repo, colour, project, standing, generation, deployment, commit, made, .. } = &next;
-            let mut keep = db.prepare_cached(
-                "INSERT INTO colours (repo, colour, project, standing, generation, deployment, commit_id, since, made)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (repo, colour) DO UPDATE SET project = excluded.project, standing = excluded.standing,
-                   generation = excluded.generation, deployment = excluded.deployment, commit_id = excluded.commit_id,
-                   since = excluded.since, made = excluded.made",
-            )?;
-            keep.execute(params![repo, colour, project, standing.as_str(), generation, deployment, commit, at, made])?;
-            moved(db, repo, colour, at)
+            keep(db, &next, clock.now())
         };
         self.inner.writer.run("recording the next colour", work).await
     }
@@ -332,11 +322,31 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ColourRecord> {
     })
 }
 
-fn of(db: &Connection, repo: &str) -> rusqlite::Result<Vec<ColourRecord>> {
+/// A colour is as this says from now on.
+pub(super) fn keep(db: &Connection, one: &ColourRecord, at: Millis) -> rusqlite::Result<()> {
+    let ColourRecord { repo, colour, project, standing, generation, deployment, commit, made, since: _ } = one;
+    let mut keep = db.prepare_cached(
+        "INSERT INTO colours (repo, colour, project, standing, generation, deployment, commit_id, since, made)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (repo, colour) DO UPDATE SET project = excluded.project, standing = excluded.standing,
+           generation = excluded.generation, deployment = excluded.deployment, commit_id = excluded.commit_id,
+           since = excluded.since, made = excluded.made",
+    )?;
+    keep.execute(params![repo, colour, project, standing.as_str(), generation, deployment, commit, at, made])?;
+    moved(db, repo, colour, at)
+}
+
+pub(super) fn of(db: &Connection, repo: &str) -> rusqlite::Result<Vec<ColourRecord>> {
     db.prepare_cached(&format!("{COLOURS} WHERE repo = ?1 ORDER BY colour"))?.query_map([repo], record)?.collect()
 }
 
-fn stand(db: &Connection, repo: &str, colour: &str, standing: ColourStanding, at: Millis) -> rusqlite::Result<()> {
+pub(super) fn stand(
+    db: &Connection,
+    repo: &str,
+    colour: &str,
+    standing: ColourStanding,
+    at: Millis,
+) -> rusqlite::Result<()> {
     let mut stand = db.prepare_cached(
         "UPDATE colours SET standing = ?3, since = ?4 WHERE repo = ?1 AND colour = ?2 AND standing <> ?3",
     )?;

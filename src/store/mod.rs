@@ -60,6 +60,7 @@ mod retention;
 mod rollouts;
 mod schema;
 mod soundness;
+mod unswitched;
 mod waits;
 mod wanted;
 mod watches;
@@ -96,6 +97,7 @@ pub use records::{
 pub use restore::{Restored, restore};
 pub use retention::Retention;
 pub use rollouts::Standing;
+pub use unswitched::peek_live;
 pub use wish::Wish;
 
 use clock::Clock;

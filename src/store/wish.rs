@@ -5,8 +5,10 @@ use crate::rollout::{Fact, Millis};
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
-    /// Requests are to go to the next colour.
+    /// The next colour is to go on: to its next step, or to all requests.
     Promote,
+    /// It is to get all requests, whatever steps are left.
+    PromoteFully,
     /// It is to stay as it is.
     Pause {
         /// How long at most.
@@ -26,6 +28,7 @@ impl Wish {
     pub fn fact(&self) -> Fact {
         match self {
             Wish::Promote => Fact::Promoted,
+            Wish::PromoteFully => Fact::PromotedFully,
             Wish::Pause { until } => Fact::Paused { until: *until },
             Wish::Resume => Fact::Resumed,
             Wish::TurnDown { .. } => Fact::TurnedDown,
@@ -36,6 +39,7 @@ impl Wish {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Wish::Promote => "promote",
+            Wish::PromoteFully => "promote fully",
             Wish::Pause { .. } => "pause",
             Wish::Resume => "resume",
             Wish::TurnDown { .. } => "turn down",
@@ -46,6 +50,7 @@ impl Wish {
     pub(super) fn read(word: Option<String>, why: Option<String>, until: Option<Millis>) -> Option<Wish> {
         match word.as_deref()? {
             "promote" => Some(Wish::Promote),
+            "promote fully" => Some(Wish::PromoteFully),
             "pause" => Some(Wish::Pause { until: until.unwrap_or_default() }),
             "resume" => Some(Wish::Resume),
             "turn down" => Some(Wish::TurnDown { why: why.unwrap_or_default() }),

@@ -25,7 +25,7 @@ impl Store {
                 return Ok(None);
             };
             let (why, until) = match &wish {
-                Wish::Promote | Wish::Resume => (None, None),
+                Wish::Promote | Wish::PromoteFully | Wish::Resume => (None, None),
                 Wish::Pause { until } => (None, Some(*until)),
                 Wish::TurnDown { why } => (Some(why.clone()), None),
             };

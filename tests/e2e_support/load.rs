@@ -26,6 +26,9 @@ pub struct Came {
     pub bad: Vec<String>,
     /// The longest that an answer took.
     pub longest: Duration,
+    /// The longest time without any good answer.
+    pub gap: Duration,
+    last: Option<Instant>,
 }
 
 /// Clients that ask an address again and again, until this is dropped.
@@ -41,15 +44,24 @@ impl Load {
         Load::asking(address, "/", clients)
     }
 
+    /// The same, on connections that last until they are closed there.
+    pub fn lasting(address: SocketAddr, clients: usize) -> Load {
+        Load::of(address, "/", u32::MAX, clients)
+    }
+
     /// The same, with another page.
-    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn asking(address: SocketAddr, path: &'static str, clients: usize) -> Load {
+        Load::of(address, path, ON_ONE, clients)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+    fn of(address: SocketAddr, path: &'static str, on_one: u32, clients: usize) -> Load {
         let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Came::default())));
         let clients = (0..clients).map(|_| {
             let (stop, came) = (Arc::clone(&stop), Arc::clone(&came));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = one_connection(address, path, &stop, &came) {
+                    if let Err(error) = one_connection(address, path, on_one, &stop, &came) {
                         came.lock().unwrap().bad.push(format!("{} {error}", time_of_day()));
                         // Nobody asks ten thousand times a second whether there is somebody again.
                         std::thread::sleep(Duration::from_millis(5));
@@ -97,11 +109,17 @@ fn time_of_day() -> String {
     format!("{:02}:{:02}:{:02}.{:03}", now.hour(), now.minute(), now.second(), now.millisecond())
 }
 
-fn one_connection(address: SocketAddr, path: &str, stop: &AtomicBool, came: &Mutex<Came>) -> Result<(), String> {
+fn one_connection(
+    address: SocketAddr,
+    path: &str,
+    on_one: u32,
+    stop: &AtomicBool,
+    came: &Mutex<Came>,
+) -> Result<(), String> {
     let mut stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(LONGEST)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    for number in 0..ON_ONE {
+    for number in 0..on_one {
         if stop.load(Ordering::Relaxed) {
             break;
         }
@@ -112,7 +130,11 @@ fn one_connection(address: SocketAddr, path: &str, stop: &AtomicBool, came: &Mut
         let mut came = came.lock().unwrap();
         came.longest = came.longest.max(took);
         match status {
-            200 => *came.good.entry(body).or_default() += 1,
+            200 => {
+                let since = came.last.replace(Instant::now()).map_or(Duration::ZERO, |last| last.elapsed());
+                came.gap = came.gap.max(since);
+                *came.good.entry(body).or_default() += 1;
+            }
             other => came.bad.push(format!("{} request {number}: status {other}: {body}", time_of_day())),
         }
         if closes {

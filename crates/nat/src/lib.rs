@@ -3,6 +3,7 @@
 //! ([`Helper`]), who has no such right.
 
 mod ask;
+mod listens;
 mod message;
 mod rules;
 mod serve;

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::SocketAddr,
     os::{fd::AsFd, unix::fs::MetadataExt as _},
     process::{Command, Stdio},
     time::Duration,
@@ -13,6 +14,7 @@ use std::{
 use rustix::net::{SocketAddrUnix, sockopt};
 
 use crate::{
+    listens,
     message::{Answer, BYTES, Lead, Request},
     rules::{self, Rule},
     tracked,
@@ -27,6 +29,9 @@ const LOCK: &str = "5";
 /// The kernel's list of connections, and how much of it is read.
 const TRACKED: &str = "/proc/net/nf_conntrack";
 const TRACKED_BYTES: u64 = 64 << 20;
+/// The kernel's lists of sockets, and how much of each is read.
+const SOCKETS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+const SOCKETS_BYTES: u64 = 64 << 20;
 
 /// Answers one request. What is refused is an answer, too.
 ///
@@ -34,7 +39,7 @@ const TRACKED_BYTES: u64 = 64 << 20;
 /// When nobody can be answered.
 pub fn serve() -> Result<(), String> {
     let answer = match asked() {
-        Ok(request) => carry_out(&request),
+        Ok((request, whose)) => carry_out(&request, whose),
         Err(message) => Answer::Refused { message },
     };
     let mut line = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
@@ -43,9 +48,18 @@ pub fn serve() -> Result<(), String> {
     out.write_all(&line).and_then(|()| out.flush()).map_err(|error| format!("the answer was not taken: {error}"))
 }
 
-fn asked() -> Result<Request, String> {
+/// With whose rights the rules are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    /// Those of whoever asks: he could write them himself.
+    Asker,
+    /// A service manager's.
+    Ours,
+}
+
+fn asked() -> Result<(Request, Rights), String> {
     let stdin = io::stdin();
-    may_ask(&stdin)?;
+    let whose = may_ask(&stdin)?;
     let mut line = Vec::new();
     let most = BYTES as u64;
     BufReader::new(stdin.lock().take(most))
@@ -54,12 +68,12 @@ fn asked() -> Result<Request, String> {
     let request: Request =
         serde_json::from_slice(&line).map_err(|error| format!("the request is not understood: {error}"))?;
     request.check()?;
-    Ok(request)
+    Ok((request, whose))
 }
 
 /// Over a socket only root, and whoever owns it.
-fn may_ask(stdin: &impl AsFd) -> Result<(), String> {
-    let Ok(address) = rustix::net::getsockname(stdin) else { return Ok(()) };
+fn may_ask(stdin: &impl AsFd) -> Result<Rights, String> {
+    let Ok(address) = rustix::net::getsockname(stdin) else { return Ok(Rights::Asker) };
     let peer = sockopt::socket_peercred(stdin).map_err(|error| format!("who asks cannot be told: {error}"))?;
     let _ = sockopt::set_socket_timeout(stdin, sockopt::Timeout::Recv, Some(PATIENCE));
     let address = SocketAddrUnix::try_from(address).ok();
@@ -68,14 +82,14 @@ fn may_ask(stdin: &impl AsFd) -> Result<(), String> {
     let owner = path.and_then(|path| fs::metadata(path).ok()).map(|of| of.uid());
     let uid = peer.uid.as_raw();
     if uid == 0 || Some(uid) == owner || uid == rustix::process::geteuid().as_raw() {
-        return Ok(());
+        return Ok(if uid == 0 { Rights::Asker } else { Rights::Ours });
     }
     Err(format!("user {uid} may not ask for this: only root and the owner of the socket"))
 }
 
-fn carry_out(request: &Request) -> Answer {
+fn carry_out(request: &Request, whose: Rights) -> Answer {
     let done = match request {
-        Request::Set { repository, leads, .. } => set(repository, leads).map(|without| Answer::Done { without }),
+        Request::Set { repository, leads, .. } => set(repository, leads, whose).map(|without| Answer::Done { without }),
         Request::Clear { repository, .. } => clear(repository, &[]).map(|()| Answer::Done { without: Vec::new() }),
         Request::List { .. } => all().map(|all| {
             let leads: BTreeSet<(String, Lead)> = all.into_iter().map(|(_, whose, lead, _)| (whose, lead)).collect();
@@ -93,19 +107,24 @@ fn carry_out(request: &Request) -> Answer {
 }
 
 /// Adds what is missing before it takes away what is too much, so that a listener that stays led is led all the while.
-fn set(repository: &str, leads: &[Lead]) -> Result<Vec<String>, String> {
+fn set(repository: &str, leads: &[Lead], whose: Rights) -> Result<Vec<String>, String> {
     let mut published = rules::published(&run(V4, &["-t", "nat", "-S", rules::PUBLISHED])?);
     published
         .extend(run(V6, &["-t", "nat", "-S", rules::PUBLISHED]).iter().flat_map(|listing| rules::published(listing)));
+    let listening = listening();
     let mine: Vec<Lead> =
         all()?.into_iter().filter(|(_, whose, ..)| whose == repository).map(|(.., lead, _)| lead).collect();
     for lead in leads {
         // One that is led already may have lost its container meanwhile.
-        if !published.contains(&lead.from.port()) && !mine.contains(lead) {
+        let known = published.contains(&lead.from.port()) || mine.contains(lead);
+        // turnout-proxy gives a listener of its own back to the engine.
+        if !known && !listens::stays_with_one(&listening, *lead, whose == Rights::Asker) {
             return Err(format!(
-                "{} is not published by the engine (no rule of its chain {})",
+                "{} is not published by the engine (no rule of its chain {}), and no user's program listens both there and \
+                 on {}",
                 lead.from,
-                rules::PUBLISHED
+                rules::PUBLISHED,
+                lead.to
             ));
         }
     }
@@ -134,6 +153,17 @@ fn set(repository: &str, leads: &[Lead]) -> Result<Vec<String>, String> {
         }
     }
     Ok(without)
+}
+
+/// Who listens where. What cannot be read lists nobody.
+fn listening() -> Vec<(SocketAddr, u32)> {
+    let listing = |path: &str| {
+        let mut text = String::new();
+        let file = fs::File::open(path).ok()?;
+        file.take(SOCKETS_BYTES).read_to_string(&mut text).ok()?;
+        Some(listens::listening(&text))
+    };
+    SOCKETS.into_iter().filter_map(listing).flatten().collect()
 }
 
 /// Removes a repository's rules; only those of these, where some are named.

@@ -4,6 +4,7 @@
 use crate::{
     derived::{Beyond, Derived, Given, Listen, Origin, Route},
     said::{BeyondSaid, ListenSaid, PinBy, PreviewSaid, Promote, Said},
+    steps,
 };
 
 /// Only what was said.
@@ -58,8 +59,12 @@ fn shown(listen: &ListenSaid) -> String {
     }
 }
 
-/// What was said of this and of `fallback`, and cannot be: each with what to write.
+/// What was said of this, of a canary and of `fallback`, and cannot be: each with what to write.
 pub fn not_kept(derived: &Derived) -> Vec<String> {
+    [steps::not_kept(derived), not_reached(derived)].concat()
+}
+
+fn not_reached(derived: &Derived) -> Vec<String> {
     let Beyond { preview, mirror, pins } = &derived.beyond;
     let waiting = [("preview", preview.is_some()), ("mirror", mirror.is_some()), ("pins", pins.is_some())];
     let waiting: Vec<&str> = waiting.into_iter().filter(|(_, said)| *said).map(|(key, _)| key).collect();
@@ -76,8 +81,8 @@ pub fn not_kept(derived: &Derived) -> Vec<String> {
             .collect();
     }
     let mut refused = Vec::new();
-    if derived.promote.value == Promote::Auto {
-        let why = "says what reaches a colour that waits to be promoted, and none does: write `promote: manual`, or take it out";
+    if derived.promote.value == Promote::Auto && derived.canary.steps.is_none() {
+        let why = "says what reaches a colour that waits to be promoted, and none does: write `promote: manual` or `steps`, or take it out";
         refused.extend(waiting.iter().map(|key| format!("{key} {why}")));
     }
     let http = || derived.routes.iter().filter(|route| is_http(route));
@@ -93,7 +98,7 @@ pub fn not_kept(derived: &Derived) -> Vec<String> {
 }
 
 /// Whether its requests are understood, or may turn out to be.
-fn is_http(route: &Route) -> bool {
+pub(crate) fn is_http(route: &Route) -> bool {
     route.spoken.may_be_http() && route.spoken.protocol() != Some(crate::protocol::Protocol::Https)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use turnout_compose::model::Project;
 
 use crate::{
-    beyond,
+    analysis, beyond,
     clash::clashes,
     class::{Class, Reason},
     classify::{Classes, classify},
@@ -17,7 +17,7 @@ use crate::{
     refusal::Cause,
     refuse, routes,
     said::Said,
-    snapshot,
+    snapshot, steps,
     view::View,
 };
 
@@ -59,6 +59,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         by: said.stack(|layer| layer.by).map(|(by, _)| by).unwrap_or_default(),
         colours,
         services,
+        analysis: analysis::analysis(said, &routes, said.repos.adapter.as_ref()),
         routes,
         links: links::links(&view, &classes, &jobs),
         files,
@@ -72,6 +73,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         promote_deadline: pace::promote_deadline(&view),
         fallback: fallback(said),
         beyond: beyond::beyond(said),
+        canary: steps::canary(said),
         adapter: said.repos.adapter.clone(),
         refusals: refused.into_iter().map(Cause::refused).collect(),
         notes,

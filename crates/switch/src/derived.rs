@@ -8,7 +8,7 @@ use crate::{
     class::{Class, Reason, Source},
     protocol::Spoken,
     refusal::Refusal,
-    said::{Adapter, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, Tls},
+    said::{Adapter, Analysis, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, StepSaid, StickySaid, Tls},
     snapshot::Mounted,
 };
 
@@ -41,6 +41,8 @@ pub struct Derived {
     pub keep: Given<Duration>,
     /// What a failure while baking asks for.
     pub on_failure: Given<OnFailure>,
+    /// When the answers of a new colour count as a failure of it; `None`: they are not judged.
+    pub analysis: Given<Option<Analysis>>,
     /// Who has requests go to a colour that is ready.
     pub promote: Given<Promote>,
     /// How long a person has for that.
@@ -49,6 +51,8 @@ pub struct Derived {
     pub fallback: Given<Vec<String>>,
     /// How a next colour is reached while it waits.
     pub beyond: Beyond,
+    /// The shares of the requests that it gets before it gets all of them.
+    pub canary: Canary,
     /// How a front outside is told who is live.
     pub adapter: Option<Adapter>,
     /// Why this stack cannot be switched as it is; with any, nothing is.
@@ -66,6 +70,15 @@ pub struct Beyond {
     pub mirror: Option<Given<u8>>,
     /// By requests that have one of these.
     pub pins: Option<Given<Vec<PinSaid>>>,
+}
+
+/// The shares of the requests that a next colour gets before it gets all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// Each larger than the one before it; nothing: requests move all at once.
+    pub steps: Option<Given<Vec<StepSaid>>>,
+    /// How a client stays with its colour meanwhile.
+    pub sticky: Given<StickySaid>,
 }
 
 /// Two colours.

@@ -4,7 +4,7 @@ use turnout_compose::model::Duration;
 use turnout_report::table::table;
 
 use crate::{
-    beyond,
+    analysis, beyond,
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
     facts::ReadFrom,
@@ -12,6 +12,7 @@ use crate::{
     refusal::Line,
     said::{By, OnFailure, Order, Promote},
     snapshot::Mounted,
+    steps,
 };
 
 /// All that was derived, in words: classes with their reasons, routes, gates, order, times, what is refused and what to
@@ -186,6 +187,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         row("drain: tunnels may last", &derived.drain),
         row("keep: then to go back to, stopped", &derived.keep),
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
+        analysis::row(derived),
     ];
     let promote = &derived.promote;
     let who = match promote.value {
@@ -205,6 +207,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         rows.push(vec!["a 404 is tried at the old colour".to_owned(), paths, fallback.from.to_string()]);
     }
     rows.extend(beyond::rows(&derived.beyond));
+    rows.extend(steps::rows(derived, short));
     rows
 }
 

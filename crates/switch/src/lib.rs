@@ -1,6 +1,7 @@
 //! What blue/green deployment makes of a Compose project, as data with reasons: pure, from a typed project, facts that
 //! the caller has looked up, and what the user said. The rules in their order: ADR 23.
 
+mod analysis;
 mod beyond;
 mod clash;
 pub mod class;
@@ -24,10 +25,12 @@ mod routes;
 pub mod said;
 pub mod snapshot;
 pub mod stage;
+mod steps;
 pub mod storage;
 mod units;
 mod view;
 
+pub use analysis::not_kept as analysis_not_kept;
 pub use beyond::not_kept;
 pub use clash::clashes;
 pub use class::{Class, Reason, Source};

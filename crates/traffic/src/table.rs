@@ -120,7 +120,8 @@ pub struct Route {
     /// it can be had, unless [`Route::yields`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stand_in_port: Option<u16>,
-    /// With a port that stands in: `listen` is left to the program that has it, also when that has gone for a moment.
+    /// With a port that stands in: `listen` is left to the program that has it, also when that has gone for a moment. Answers of
+    /// HTTP/1 say that their connection ends: the next one is that program's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub yields: bool,
     /// What happens to connections.

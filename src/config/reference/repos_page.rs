@@ -79,7 +79,7 @@ fn takes(kind: &Kind) -> String {
         Kind::Word(words) => words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::Variable => "a variable's name".to_owned(),
         Kind::Times => "a mapping of durations".to_owned(),
-        Kind::BlueGreen => "`auto`, or a mapping".to_owned(),
+        Kind::BlueGreen => "`auto`, `off`, or a mapping".to_owned(),
         Kind::MountedChange => "one word, or a mapping of services to words".to_owned(),
     }
 }

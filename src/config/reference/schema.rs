@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::repos::{
-        AUTO,
+        AUTO, OFF,
         keys::{Default, KEYS, Key},
         kind::{Kind, Rule, TIMES},
         mounted_words,
     },
-    switch::Class,
+    switch::{Class, said},
 };
 
 /// Durations as `report::units` reads them.
@@ -180,7 +180,7 @@ fn blue_green() -> Value {
         "additionalProperties": false,
     });
     let colour = text("^[a-z0-9_-]+$");
-    json!({ "anyOf": [words(&[AUTO]), {
+    json!({ "anyOf": [words(&[AUTO, OFF]), {
         "type": "object",
         "properties": {
             "by": words(&["deploy", "color"]),
@@ -197,10 +197,30 @@ fn blue_green() -> Value {
             "drain": duration(),
             "keep": duration(),
             "fallback": { "type": "array", "items": page },
+            "analysis": analysis(),
             "preview": preview(),
             "mirror": text("^([1-9][0-9]?|100) ?%$"),
             "pins": pins(),
+            "steps": steps(),
+            "sticky": words(&["cookie", "address"]),
             "adapter": adapter(),
+        },
+        "additionalProperties": false,
+    }] })
+}
+
+/// When the answers of a new colour count as a failure.
+fn analysis() -> Value {
+    let number = |most: u64| json!({ "type": "integer", "minimum": 1, "maximum": most });
+    json!({ "anyOf": [{ "enum": ["on", "off"] }, { "type": "boolean" }, {
+        "type": "object",
+        "properties": {
+            "min_requests": number(said::MOST_REQUESTS),
+            "errors": text(r"^ *([0-9]{1,2}(\.[0-9]{1,2})?|100(\.0{1,2})?) *%$"),
+            "times_before": number(said::MOST_TIMES),
+            "p50": text(DURATION),
+            "p99": text(DURATION),
+            "looks": number(said::MOST_LOOKS),
         },
         "additionalProperties": false,
     }] })
@@ -231,6 +251,17 @@ fn pins() -> Value {
         })
     };
     json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": { "anyOf": [pin("header"), pin("cookie")] } })
+}
+
+/// The shares of the requests that a next colour gets before it gets all of them.
+fn steps() -> Value {
+    let step = json!({
+        "type": "object",
+        "properties": { "weight": { "type": "integer", "minimum": 1, "maximum": 99 }, "for": text(DURATION) },
+        "required": ["weight"],
+        "additionalProperties": false,
+    });
+    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": step })
 }
 
 /// A proxy of the user's own: one program, with where it is asked and what it calls the places that lead to the stack.

@@ -365,7 +365,8 @@ pub static KEYS: &[Key] = &[
             whole!(switch, blue_green),
             "Deploy blue/green: each deployment goes to the colour that is not live, and requests move to it once it is ready, \
              through turnout-proxy. `auto` derives everything from the Compose file; `turnout plan` says what and why. A mapping \
-             says single things outright.",
+             says single things outright. `off` is as if nothing were said: a repository that was deployed blue/green comes back in \
+             place with its next deployment.",
         )
     },
     Key {

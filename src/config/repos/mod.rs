@@ -28,7 +28,7 @@ pub use fallback::{Fallback, fallback};
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges, mounted_words};
 pub use names::project_from;
 pub use parse::{parse, parse_sound};
-pub(crate) use switching::AUTO;
+pub(crate) use switching::{AUTO, OFF};
 
 use super::mistake::Mistake;
 

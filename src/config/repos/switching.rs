@@ -12,10 +12,13 @@ use crate::{
 /// The one word with which all is derived.
 pub(crate) const AUTO: &str = "auto";
 
-/// Reads `auto`, or a mapping of known keys.
+/// The word that counts as nothing, where `defaults:` says otherwise.
+pub(crate) const OFF: &str = "off";
+
+/// Reads `auto`, `off`, or a mapping of known keys.
 pub(super) fn read(entry: &Entry, at: &str, notes: &mut Notes) -> Option<Json> {
     match &entry.node.value {
-        Value::Str(word) if word == AUTO => Some(json(&entry.node)),
+        Value::Str(word) if word == AUTO || word == OFF => Some(json(&entry.node)),
         Value::Map(map) => {
             let later = map.iter().filter(|(key, _)| said::LATER.contains(&key.as_str()));
             for (key, entry) in later.collect::<Vec<_>>() {
@@ -26,7 +29,7 @@ pub(super) fn read(entry: &Entry, at: &str, notes: &mut Notes) -> Option<Json> {
             Some(json(&entry.node))
         }
         other => {
-            let message = format!("is {}, `auto` or a mapping is needed", kind(other));
+            let message = format!("is {}, `auto`, `off` or a mapping is needed", kind(other));
             notes.wrong_hint(&entry.node.pos, at, message, "`switch: auto` derives everything from the Compose file");
             None
         }
@@ -66,14 +69,24 @@ mod tests {
     }
 
     #[test]
+    fn off_is_as_nothing_where_the_defaults_say_otherwise() {
+        let text = "defaults: { switch: auto }\nshop: { path: /srv/shop, switch: off }\nblog: { path: /srv/blog }\n";
+        let look = |path: &Path| PathState::Directory(path.to_path_buf());
+        let list = repos::parse(text, "repos.yaml", &look).map_err(|mistakes| mistakes.to_string()).unwrap();
+        let found: Vec<_> = list.repos.into_iter().map(|repo| (repo.name, repo.switch.is_some())).collect();
+        assert_eq!(found, [("shop".to_owned(), false), ("blog".to_owned(), true)]);
+    }
+
+    #[test]
     fn one_word_or_a_mapping() {
         assert_eq!(read("auto"), Ok(Some(json!("auto"))));
+        assert_eq!(read("off"), Ok(None));
         assert_eq!(read("{ by: color, bake: 90s }"), Ok(Some(json!({ "by": "color", "bake": "90s" }))));
         for (value, said) in [
-            ("yes", "`auto` or a mapping is needed"),
-            ("[red, blue]", "`auto` or a mapping is needed"),
+            ("yes", "`auto`, `off` or a mapping is needed"),
+            ("[red, blue]", "`auto`, `off` or a mapping is needed"),
             ("{ bakes: 1m }", "did you mean `bake`?"),
-            ("{ analysis: 5 }", "is not there yet"),
+            ("{ memory: 5 }", "is not there yet"),
         ] {
             let mistakes = read(value).unwrap_err();
             assert!(mistakes.contains(said) && mistakes.contains("switch"), "{value}: {mistakes}");

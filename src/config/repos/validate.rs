@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     KEEP_IMAGES, LookAt, MAX_CHECKOUT, MAX_FETCH, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names,
+    switching,
 };
 use crate::yaml::Pos;
 
@@ -94,7 +95,7 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             filters: draft.filters.unwrap_or_default(),
             outside_paths: draft.outside_paths.unwrap_or_default(),
             builder: draft.builder.unwrap_or_default(),
-            switch: draft.switch,
+            switch: draft.switch.filter(|said| said != switching::OFF),
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
             orphans: draft.orphans.unwrap_or_default(),
             keep_images: draft.keep_images.unwrap_or(KEEP_IMAGES),

@@ -33,15 +33,15 @@ const HELPER: &str = "turnout-redirect.sock";
 /// How long what runs in place may take to say what it speaks.
 const SPEAKS: Duration = Duration::from_secs(5);
 /// How long connections from before are waited for, which are not the proxy's and cannot wait there.
-const DRAIN: Duration = Duration::from_secs(30);
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
 /// How long requests under way are waited for while others are held: those may wait no longer than 30 seconds in all.
-const IN_FLIGHT: Duration = Duration::from_secs(8);
+pub(super) const IN_FLIGHT: Duration = Duration::from_secs(8);
 /// How long a port may take to become the proxy's once its former container has ended.
 const BINDS: Duration = Duration::from_secs(10);
 /// For connections that were being made to a port that stands in when its rules went.
 const LATE: Duration = Duration::from_secs(1);
 /// Pause between two looks.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 impl Deployer {
     /// Whoever sets rules of the kernel: the helper of a service manager, or a process of its own with the daemon's rights.
@@ -207,7 +207,7 @@ impl Deployer {
     }
 
     /// Sets the rules, and looks whether they do what they say.
-    async fn lead_by_kernel(&self, repo: &str, made: &Made, steer: &Steer) -> Result<Vec<String>, String> {
+    pub(super) async fn lead_by_kernel(&self, repo: &str, made: &Made, steer: &Steer) -> Result<Vec<String>, String> {
         let helper = self.redirects().map_err(|failure| failure.summary)?;
         let taken = taken(steer, repo).await;
         let without = helper.set(repo, &leads(made)).await.map_err(|error| error.to_string())?;
@@ -340,21 +340,7 @@ impl Deployer {
         stands_in(&mut wanted, &was.stand_ins, false);
         steer.apply(&repo.name, &wanted).await?;
         engine.rest(&old.project, &[]).await?;
-        let until = Instant::now() + BINDS;
-        let waits = |status: &crate::traffic::control::Status| {
-            let own = status.routes.iter().filter(|route| route.repository == repo.name && !route.listening);
-            own.map(|route| route.listen.to_string()).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>()
-        };
-        loop {
-            let waits = waits(&steer.status().await?);
-            if waits.is_empty() {
-                break;
-            }
-            if Instant::now() >= until {
-                return Err(Failure::new(format!("another program has {} still", waits.join(", "))));
-            }
-            sleep(LOOK).await;
-        }
+        await_listening(steer, &repo.name).await?;
         self.lead_no_more(&repo.name).await?;
         let wanted = made.repository(next_age(steer, repo, live).await?, &live.colour, number(live.generation));
         steer.apply(&repo.name, &wanted).await?;
@@ -413,7 +399,7 @@ impl Deployer {
     }
 
     /// New connections go where they are made to. Those that were being made are waited for.
-    async fn lead_no_more(&self, repo: &str) -> Result<(), Failure> {
+    pub(super) async fn lead_no_more(&self, repo: &str) -> Result<(), Failure> {
         match self.redirects()?.clear(repo).await {
             Ok(()) => {}
             // Who cannot look could not set any either.
@@ -427,7 +413,7 @@ impl Deployer {
     }
 
     /// Connections that were led to the proxy have some time to end there.
-    async fn await_led(&self, made: &Made) {
+    pub(super) async fn await_led(&self, made: &Made) {
         let (Ok(helper), leads) = (self.redirects(), leads(made)) else { return };
         let until = Instant::now() + DRAIN;
         while Instant::now() < until {
@@ -445,7 +431,7 @@ impl Deployer {
         let repos: BTreeSet<String> = leads.into_iter().map(|(repo, _)| repo).collect();
         for repo in repos {
             let known = self.recorded(&repo).await;
-            if known.is_ok_and(|stands| stands.in_place().is_none()) {
+            if known.is_ok_and(|stands| stands.in_place().is_none() && stands.leaving().is_none()) {
                 match helper.clear(&repo).await {
                     Ok(()) => tracing::warn!(
                         repo,
@@ -476,8 +462,26 @@ async fn taken(steer: &Steer, repo: &str) -> u64 {
     status.routes.iter().filter(|route| route.repository == repo).map(|route| route.taken).sum()
 }
 
+/// Waits until turnout-proxy has its listeners again.
+pub(super) async fn await_listening(steer: &Steer, repo: &str) -> Result<(), Failure> {
+    let until = Instant::now() + BINDS;
+    loop {
+        let status = steer.status().await?;
+        let waits = status.routes.iter().filter(|route| route.repository == repo && !route.listening);
+        let waits: BTreeSet<String> = waits.map(|route| route.listen.to_string()).collect();
+        if waits.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let waits = waits.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Failure::new(format!("another program has {waits} still")));
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// Requests under way at a repository's colours.
-async fn in_flight(steer: &Steer, repo: &str) -> u64 {
+pub(super) async fn in_flight(steer: &Steer, repo: &str) -> u64 {
     let Ok(status) = steer.status().await else { return 0 };
     let own = status.routes.iter().filter(|route| route.repository == repo && route.requests > 0);
     own.flat_map(|route| &route.colours).map(|colour| colour.open.saturating_sub(colour.tunnels)).sum()

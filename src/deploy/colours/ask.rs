@@ -63,13 +63,25 @@ impl Deployer {
         Ok(Asked::Queued(queued.deployment))
     }
 
-    /// Has requests go to a next colour that waits; else ends a bake as good. `bake_only`: only that.
+    /// Has a next colour that waits go on, to its next step or to all requests; else ends a bake as good. `bake_only`: only that.
+    /// `full`: to all requests, whatever steps are left.
     ///
     /// # Errors
     /// There is neither, or the colour before could not be stopped.
-    pub async fn promote(self: &Arc<Self>, repo: &Repo, bake_only: bool) -> Result<Asked, Failure> {
-        if !bake_only && let Some(deployment) = self.wish(&repo.name, Wish::Promote).await? {
-            return Ok(Asked::Queued(deployment));
+    pub async fn promote(self: &Arc<Self>, repo: &Repo, bake_only: bool, full: bool) -> Result<Asked, Failure> {
+        let wish = if full { Wish::PromoteFully } else { Wish::Promote };
+        let before = self.store.rollout(&repo.name).await.ok().and_then(|rollout| rollout.under_way);
+        if !bake_only && let Some(deployment) = self.wish(&repo.name, wish).await? {
+            return Ok(match before.filter(|one| !full && one.step < one.steps) {
+                // The end of that one is another wait.
+                Some(one) => Asked::Done(format!(
+                    "deployment {deployment} goes on with step {} of {}; `turnout status {}` says what it gets",
+                    one.step + 1,
+                    one.steps,
+                    repo.name
+                )),
+                None => Asked::Queued(deployment),
+            });
         }
         match self.ask_bake(&repo.name, Ask::End).await {
             Some(done) => done.map(Asked::Done),

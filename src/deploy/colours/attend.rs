@@ -27,7 +27,7 @@ fn unknown(error: StoreError) -> Failure {
     Failure::new(error.to_string())
 }
 
-/// A next colour that is ready and gets no requests yet.
+/// A next colour that is ready and waits.
 pub struct Ready {
     /// What is known of it.
     pub record: ColourRecord,
@@ -60,6 +60,7 @@ impl Deployer {
                 Some(other) => Lead::Other(other),
                 None => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
             },
+            // What the routes have is asked before they change.
             revision: 0,
             made: Made::read(&made).map_err(Failure::new)?,
             how: How::Ready,
@@ -136,10 +137,32 @@ impl Deployer {
             // What changes over is made, and does not run yet.
             let seen = self.fault_of(&record, &made, |service| !alone.contains(service)).await;
             let Ok(seen) = seen else { continue };
-            let again = seen.is_some() && seen == before;
+            // Clients meet one that has a share: it is not looked at twice.
+            let share = self.tried_with(repo, &made).await;
+            let certain = seen.is_some() && (share.is_some() || seen == before);
             before.clone_from(&seen);
-            let Some(seen) = seen.filter(|_| again) else { continue };
-            let why = format!("{seen} while {0} waited to be promoted (docker compose -p {0} logs)", record.project);
+            let project = &record.project;
+            let why = match seen {
+                Some(seen) if certain => {
+                    let meanwhile = share.map_or("waited to be promoted".to_owned(), |percent| {
+                        format!("had {percent} % of the clients")
+                    });
+                    format!("{seen} while {project} {meanwhile} (docker compose -p {project} logs)")
+                }
+                Some(_) => continue,
+                // That looks are to say the same is the analysis's own.
+                None => match self.worse_beside(repo, &record, &made).await {
+                    Some(figures) => {
+                        let why = format!("answers of {project} are worse: {figures}");
+                        self.note_turned_down(repo, &record, &why).await;
+                        why
+                    }
+                    None => continue,
+                },
+            };
+            if share.is_some() {
+                self.take_back(repo).await;
+            }
             match self.store.wish(repo, Wish::TurnDown { why: why.clone() }).await {
                 Ok(Some(_)) => {
                     tracing::error!(repo, "{why}: it is given up");

@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const QUESTIONS: usize = 8;
 /// Time between two tries where store, proxy or engine do not answer.
 const AGAIN: Duration = Duration::from_secs(2);
+/// A fault whose figures differ with each look.
+const ANSWERS: &str = "answers";
+
 impl Deployer {
     /// Looks after the bake of a repository, if it has one that nobody looks after.
     pub async fn bake_on(self: &Arc<Self>, repo: &str) {
@@ -93,7 +96,7 @@ impl Deployer {
                     let Some((ask, answer)) = question else { return };
                     let done = match &ask {
                         Ask::End => self.retire(repo).await,
-                        Ask::Revert(why) => self.revert(repo, why).await,
+                        Ask::Revert(why) => self.revert(repo, why, false).await,
                     };
                     let over = done.is_ok();
                     let _ = answer.send(done);
@@ -117,14 +120,14 @@ impl Deployer {
                 () = happens(&mut happenings) => match self.fault(repo).await {
                     Ok(None) | Err(_) => {}
                     Ok(Some(fault)) => {
-                        if told != fault.said {
-                            told.clone_from(&fault.said);
+                        if told != fault.what {
+                            told.clone_from(&fault.what);
                             if !fault.goes_back {
                                 tracing::error!(repo, "{}; on_failure is pause: `turnout rollback {repo}` goes back", fault.said);
                                 continue;
                             }
                             tracing::error!(repo, "{}: going back", fault.said);
-                            match self.revert(repo, &fault.said).await {
+                            match self.revert(repo, &fault.said, true).await {
                                 Ok(said) => {
                                     tracing::warn!(repo, "{said}");
                                     return;
@@ -154,9 +157,14 @@ impl Deployer {
         let stands = self.recorded(repo).await?;
         let Some(live) = stands.live() else { return Ok(None) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
-        let seen = self.fault_of(live, &made, |_| true).await?;
-        let said = seen.map(|seen| format!("{seen} while {} bakes", live.project));
-        Ok(said.map(|said| Fault { said, goes_back: made.goes_back }))
+        let goes_back = made.goes_back;
+        if let Some(seen) = self.fault_of(live, &made, |_| true).await? {
+            let said = format!("{seen} while {} bakes", live.project);
+            return Ok(Some(Fault { what: said.clone(), said, goes_back }));
+        }
+        let worse = self.worse_than_before(repo, live, &made).await;
+        let said = worse.map(|figures| format!("answers of {} are worse: {figures}", live.project));
+        Ok(said.map(|said| Fault { what: ANSWERS.to_owned(), said, goes_back }))
     }
 
     /// What is wrong with the services of a colour that are to run.
@@ -197,13 +205,19 @@ impl Deployer {
         };
         self.never_live(&stands, &previous.project)?;
         let since = stands.live().map_or(0, |live| live.since);
+        let answers = match stands.live() {
+            Some(live) => self.judged_at_last(repo, live).await,
+            None => None,
+        };
         self.leaves(repo, &steer, &stands, &previous.colour).await?;
         self.drain(&steer, previous, since).await?;
         let engine = self.planner.engine().await?;
         engine.rest(&previous.project, &[]).await?;
         self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
         let live = stands.live().map(|live| live.project.clone()).unwrap_or_default();
-        Ok(format!("the bake is over: {live} stays live, {} is stopped and kept to go back to", previous.project))
+        let answers = answers.map(|said| format!("; {said}")).unwrap_or_default();
+        let previous = &previous.project;
+        Ok(format!("the bake is over: {live} stays live, {previous} is stopped and kept to go back to{answers}"))
     }
 
     /// Waits for what is open to a colour that has left the routes, for as long as its `drain` says.
@@ -251,6 +265,8 @@ async fn happens(happenings: &mut Option<Happenings>) {
 
 /// Something is wrong with the new colour.
 struct Fault {
+    /// By this it is told only once.
+    what: String,
     said: String,
     goes_back: bool,
 }

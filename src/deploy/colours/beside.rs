@@ -27,7 +27,7 @@ pub struct Second<'a> {
 
 impl Second<'_> {
     /// Its routes alone, of those that this holds for.
-    fn routes(&self, of: impl Fn(&MadeRoute) -> bool) -> Vec<Route> {
+    pub(super) fn routes(&self, of: impl Fn(&MadeRoute) -> bool) -> Vec<Route> {
         let Made { routes, .. } = self.made;
         let made = Made { routes: routes.iter().filter(|route| of(route)).cloned().collect(), ..Made::default() };
         made.repository((0, 0), self.name, self.generation).routes
@@ -135,13 +135,18 @@ fn add(repository: &mut Repository, routes: impl Iterator<Item = Route>) {
     }
 }
 
-/// Adds, without a weight, the colour that another table has in the same place. Answers whether it is there.
+/// The same as [`adds`], for routes whose requests are understood.
 fn joins(route: &mut Route, others: &[Route]) -> bool {
+    route.protocol.is_http() && adds(route, others)
+}
+
+/// Adds, without a weight, the colour that another table has in the same place. Answers whether it is there.
+pub(super) fn adds(route: &mut Route, others: &[Route]) -> bool {
     let same = |other: &&Route| {
         let of = |route: &Route| (route.listen, route.protocol, route.strip_path, route.proxy_protocol);
         of(other) == of(route) && (&other.hosts, &other.path) == (&route.hosts, &route.path)
     };
-    let found = others.iter().filter(|other| other.protocol.is_http()).find(same);
+    let found = others.iter().find(same);
     let Some(colour) = found.and_then(|other| other.colours.first()) else { return false };
     match route.colours.iter().find(|one| one.name == colour.name) {
         Some(there) => there.generation == colour.generation,

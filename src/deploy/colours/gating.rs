@@ -16,6 +16,8 @@ use crate::{
     report::{Event, Reporter as _, Silent},
 };
 
+/// What the gate asks as a rule, in words.
+pub(super) const NEW_COLOUR: &str = "the new colour";
 /// How long a container that nobody can ask must stay up before requests move.
 const STAYS: Duration = Duration::from_secs(1);
 /// The same where the colours bake afterwards: what falls over later takes the switch back.
@@ -29,6 +31,8 @@ pub(super) const ASKING: &str = "asking the new colour whether it is ready";
 
 /// What has to be ready.
 pub(super) struct Gate<'a> {
+    /// Whose containers, in words.
+    pub whose: &'a str,
     pub engine: &'a Engine,
     pub project: &'a Project,
     /// Who was started.
@@ -51,7 +55,7 @@ impl Gate<'_> {
     /// # Errors
     /// A container ended or turned unhealthy, or did not become ready in time.
     pub(super) async fn pass(self) -> Result<(), Failure> {
-        let Gate { engine, project, started, routes, live, health, bake, recorder, cancel } = self;
+        let Gate { whose, engine, project, started, routes, live, health, bake, recorder, cancel } = self;
         let stays = if bake < A_BAKE { STAYS } else { STAYS_BEFORE_A_BAKE };
         let asked: Vec<&str> = routes.iter().map(|route| route.service.as_str()).collect();
         let silent: Vec<ContainerRef> =
@@ -66,15 +70,15 @@ impl Gate<'_> {
         };
         // What answers needs no time to prove that it stays up: it is watched as long as it bakes.
         let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, stays)) };
-        let ready = try_join_all(routes.iter_mut().map(|route| ready(route, live, recorder)));
+        let ready = try_join_all(routes.iter_mut().map(|route| ready(whose, route, live, recorder)));
         let all = async {
-            let well = async { well.await.map(drop).map_err(|error| unsettled(error, recorder)) };
+            let well = async { well.await.map(drop).map_err(|error| unsettled(whose, error, recorder)) };
             tokio::try_join!(well, async { ready.await.map(drop) }).map(drop)
         };
         // Whoever ends meanwhile ends the wait for its answer.
         let ends = async {
             match settle(started, longest).await {
-                Err(error) => Err(unsettled(error, recorder)),
+                Err(error) => Err(unsettled(whose, error, recorder)),
                 Ok(_) => std::future::pending().await,
             }
         };
@@ -88,7 +92,7 @@ impl Gate<'_> {
     }
 }
 
-fn unsettled(error: SettleError, recorder: &Recorder) -> Failure {
+fn unsettled(whose: &str, error: SettleError, recorder: &Recorder) -> Failure {
     match error {
         SettleError::Cancelled => called_off::failure(ASKING),
         SettleError::Failed(containers) => {
@@ -99,15 +103,14 @@ fn unsettled(error: SettleError, recorder: &Recorder) -> Failure {
                 }
                 said.push(format!("{} {}", one.container.name, one.reason));
             }
-            Failure::new(format!("the new colour is not ready: {}", said.join("; ")))
-                .hint("what was live before stays live")
+            Failure::new(format!("{whose} is not ready: {}", said.join("; "))).hint("what was live before stays live")
         }
         SettleError::Engine(error) => Failure::from(error),
     }
 }
 
 /// Asks each container of a route.
-async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -> Result<(), Failure> {
+async fn ready(whose: &str, route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -> Result<(), Failure> {
     let spoken = match (route.speaks, route.http) {
         (Speaks::H2c, _) => Spoken::H2c,
         (_, Some(true)) => Spoken::Http { page: route.page.clone() },
@@ -133,7 +136,7 @@ async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -
         }
     });
     let answers = try_join_all(asks).await.map_err(|not| {
-        Failure::new(format!("{name} of the new colour is not ready: {not}")).hint("what was live before stays live")
+        Failure::new(format!("{name} of {whose} is not ready: {not}")).hint("what was live before stays live")
     })?;
     let first = answers.first();
     if let Some(status @ 400..500) = first.and_then(|answer| answer.status)
@@ -144,7 +147,7 @@ async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -
         let before = ready_within(&ask, LIVE, |_| ()).await.ok().and_then(|answer| answer.status);
         if let Some(before @ 200..400) = before {
             return Err(Failure::new(format!(
-                "{name} of the new colour answers {status} for GET {}, where the live one answers {before}",
+                "{name} of {whose} answers {status} for GET {}, where the live one answers {before}",
                 route.page
             ))
             .hint("what was live before stays live; `health: PATH` names another page"));
@@ -152,7 +155,7 @@ async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -
     }
     let spoken = first.map_or(Protocol::Tcp, |answer| answer.protocol);
     let status = first.and_then(|answer| answer.status).map(|status| format!(", status {status}")).unwrap_or_default();
-    recorder.info(format!("{name} of the new colour is ready ({spoken}{status})"));
+    recorder.info(format!("{name} of {whose} is ready ({spoken}{status})"));
     route.http = Some(spoken == Protocol::Http);
     if spoken == Protocol::Tls && !route.hosts.is_empty() {
         route.speaks = Speaks::NamedTls;

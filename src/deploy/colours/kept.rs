@@ -129,7 +129,7 @@ impl Deployer {
     }
 
     /// Whether the colours of a repository are worked on, bake, or are about to be: one of them may be what is kept.
-    async fn is_wanted(&self, repo: &str) -> Result<bool, Failure> {
+    pub(super) async fn is_wanted(&self, repo: &str) -> Result<bool, Failure> {
         let rollout = self.store.rollout(repo).await.map_err(unknown)?;
         if rollout.under_way.is_some() || rollout.bake.is_some() {
             return Ok(true);

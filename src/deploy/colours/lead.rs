@@ -11,6 +11,7 @@ use super::{
     super::{Deployer, Failure},
     made::Made,
     mistaken,
+    share::Share,
     stands::Routed,
 };
 use crate::{
@@ -58,6 +59,8 @@ pub struct Seen {
     pub otherwise: Option<String>,
     /// Requests are answered by a page of its own: turnout-proxy alone has one.
     pub maintained: bool,
+    /// Who else gets requests, beside the live colour. A proxy of others is told of no shares.
+    pub shares: Vec<Share>,
 }
 
 /// What went wrong.
@@ -200,17 +203,17 @@ impl Other {
     async fn seen(&self) -> Result<Seen, FrontError> {
         let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         Ok(match self.front.stands().await? {
-            Stands::Unknown => Seen { routed: None, otherwise: None, maintained: false },
+            Stands::Unknown => Seen { routed: None, otherwise: None, maintained: false, shares: Vec::new() },
             Stands::Otherwise { why, at } => {
                 let routed = Routed { generation: number(at.0), revision: number(at.1), colour: None };
-                Seen { routed: Some(routed), otherwise: Some(why), maintained: false }
+                Seen { routed: Some(routed), otherwise: Some(why), maintained: false, shares: Vec::new() }
             }
             Stands::Leads(led) => {
                 let served = led.colours.into_iter().filter(|colour| colour.weight > 0);
                 let colour =
                     served.map(|colour| (colour.name, number(colour.generation))).max_by_key(|(_, made)| *made);
                 let routed = Routed { generation: number(led.generation), revision: number(led.revision), colour };
-                Seen { routed: Some(routed), otherwise: None, maintained: false }
+                Seen { routed: Some(routed), otherwise: None, maintained: false, shares: Vec::new() }
             }
         })
     }
@@ -242,7 +245,8 @@ impl Lead {
             Lead::Own(steer) => {
                 let status = steer.status().await?;
                 let maintained = status.maintained.iter().any(|name| name == repo);
-                Ok(Seen { routed: Routed::of(&status, repo), otherwise: None, maintained })
+                let shares = Share::of(&status, repo);
+                Ok(Seen { routed: Routed::of(&status, repo), otherwise: None, maintained, shares })
             }
             Lead::Other(other) => Ok(other.seen().await?),
         }

@@ -10,7 +10,10 @@ use std::{
 
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
-    facts, lead,
+    canary::Canary,
+    facts,
+    judged::Judged,
+    lead,
     made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
     mistaken, obtained, ports,
     reach::{self, Reach},
@@ -105,6 +108,7 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     }
     let made = Made { snapshots: copies, ..made(&derived, &coloured, &loopback, &listeners) };
     refuse_late_jobs(repo, &made)?;
+    refuse_no_share(repo, &made)?;
     moving.project = coloured.project.clone();
     remaining.project = stays;
     remaining.stack.project.clone_from(&repo.project);
@@ -142,16 +146,33 @@ fn refuse(repo: &Repo, derived: &Derived, settings: &Settings) -> Result<(), Fai
         .hint(format!("nothing was changed; `turnout plan {}` shows all that was derived", repo.name)))
 }
 
-/// A job that comes after a change-over would have to run long after its files were read, where a promotion is waited for.
+/// A job that comes after a change-over would have to run long after its files were read, where the next colour waits.
 fn refuse_late_jobs(repo: &Repo, made: &Made) -> Result<(), Failure> {
-    let late = made.services.iter().find(|one| one.job && one.alone).filter(|_| made.promotion.is_some());
+    let waits = made.promotion.is_some() || !made.canary.steps.is_empty();
+    let late = made.services.iter().find(|one| one.job && one.alone).filter(|_| waits);
     let Some(late) = late else { return Ok(()) };
+    let (what, key) = match made.promotion {
+        Some(_) => ("`promote` other than auto is", "promote"),
+        None => ("`steps` are", "steps"),
+    };
     Err(Failure::new(format!(
-        "{} cannot be switched: `promote` other than auto is not there yet for a stack whose job {} waits for a service that \
-         must not run twice",
+        "{} cannot be switched: {what} not there yet for a stack whose job {} waits for a service that must not run twice",
         repo.name, late.name
     ))
-    .hint("nothing was changed; take `promote` out"))
+    .hint(format!("nothing was changed; take `{key}` out")))
+}
+
+/// Two that must not run at once cannot share requests.
+fn refuse_no_share(repo: &Repo, made: &Made) -> Result<(), Failure> {
+    let Some(first) = made.routes.first().filter(|_| !made.canary.steps.is_empty()) else { return Ok(()) };
+    if !made.routes_of(false).is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} cannot be switched: `steps` share requests between two colours, and {}, to which they go, must not run twice",
+        repo.name, first.service
+    ))
+    .hint("nothing was changed; take `steps` out"))
 }
 
 /// What was derived, and this turnout cannot do yet: each with what to write.
@@ -305,11 +326,13 @@ fn made(
         routes: routes.collect(),
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
+        judged: Judged::of(derived),
         promotion: promotion(derived),
         led_by: derived.adapter.as_ref().map(lead::word),
         stand_ins: BTreeMap::new(),
         snapshots: Vec::new(),
         reach: Reach::of(derived),
+        canary: Canary::of(derived),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::reach::Reach;
+use super::{canary::Canary, judged::Judged, reach::Reach};
 use crate::{
     engine::Wake,
     traffic::{
@@ -26,6 +26,9 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// By what its answers are judged.
+    #[serde(default)]
+    pub judged: Judged,
     /// What it waits for once it is ready; nothing: requests go there at once.
     #[serde(default)]
     pub promotion: Option<Promotion>,
@@ -41,6 +44,9 @@ pub struct Made {
     /// What it was made with beyond its routes.
     #[serde(default)]
     pub reach: Reach,
+    /// The shares of the requests that it gets before it gets all of them.
+    #[serde(default)]
+    pub canary: Canary,
 }
 
 /// A copy of what containers mount from the work tree.
@@ -318,11 +324,13 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            judged: Judged::default(),
             promotion: None,
             led_by: None,
             stand_ins: BTreeMap::new(),
             snapshots: Vec::new(),
             reach: Reach::default(),
+            canary: Canary::default(),
         }
     }
 

@@ -193,6 +193,9 @@ impl Deployer {
         engine: &Engine,
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
+        if let Some(row) = stands.leaving() {
+            return self.mend_unswitch(repo, stands, row, engine, reporter).await;
+        }
         // Before anything that takes time, and whatever becomes of the rest.
         if stands.live().is_some() && steer.resume(&repo.name).await? {
             reporter
@@ -207,11 +210,17 @@ impl Deployer {
         if !stays && rollout.bake.is_none() && self.live_alone(&repo.name, steer, stands).await? {
             reporter.info("the routes lead to the live colour alone again".to_owned());
         }
+        if stays && self.share_again(&repo.name, steer, stands, &rollout).await? {
+            reporter.warn(
+                "the routes had not the share of the requests that the next colour is to have: they have it again"
+                    .to_owned(),
+            );
+        }
         let is_other = |one: &&ColourRecord| !matches!(one.standing, ColourStanding::Live | ColourStanding::InPlace);
         let others = stands.all.iter().filter(is_other);
         let others = others.filter(|one| !stays || one.standing != ColourStanding::Next);
         for other in others.filter(|_| rollout.bake.is_none()) {
-            self.at_rest(stands, other, engine, reporter).await?;
+            self.at_rest((steer, stands), other, engine, reporter).await?;
         }
         match (stands.in_place(), stands.live()) {
             (Some(old), Some(live)) => self.finish_adoption(repo, steer, (old, live), engine, reporter).await?,
@@ -251,7 +260,7 @@ impl Deployer {
     /// A colour that is neither live nor baking stands still.
     async fn at_rest(
         &self,
-        stands: &Stands,
+        (steer, stands): (&Lead, &Stands),
         other: &ColourRecord,
         engine: &Engine,
         reporter: &dyn Reporter,
@@ -263,6 +272,8 @@ impl Deployer {
         let runs = running.iter().any(|one| !one.oneoff && !jobs.contains(&one.service));
         if runs {
             self.never_live(stands, &other.project)?;
+            // It may have had a share of the requests until now.
+            self.has_left(&other.repo, steer, &other.colour).await?;
             reporter.warn(format!("{} is not live and ran all the same: it is stopped", other.project));
             let services = Made::read(&other.made).map(|made| made.not_jobs()).unwrap_or_default();
             engine.rest(&other.project, &services).await?;

@@ -37,6 +37,11 @@ impl Deployer {
             return Ok(Planned::Baking(bake));
         }
         self.mend(repo, &steer, &stands, &engine, recorder).await?;
+        let stands = match stands.leaving() {
+            // `switch` was out for a while, and is there again.
+            Some(_) => self.stands(&repo.name, &steer, recorder).await?,
+            None => stands,
+        };
         if job.back {
             let is_live = stands.live().is_some_and(|live| live.commit == job.wanted_commit);
             if job.attempt > 1 && is_live {

@@ -9,6 +9,7 @@ use super::{
     lead::{self, Lead},
     made::Made,
     obtained,
+    share::Share,
     stands::Stands,
 };
 use crate::{
@@ -73,6 +74,8 @@ pub struct Glance {
     pub not_served: Option<String>,
     /// Requests are answered by a page of the proxy's own.
     pub maintained: bool,
+    /// Who else gets requests, beside the live colour.
+    pub shares: Vec<Share>,
 }
 
 impl Deployer {
@@ -84,7 +87,7 @@ impl Deployer {
 
     /// What the proxy says of a repository.
     pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
-        let not = |said: String| Glance { not_served: Some(said), maintained: false };
+        let not = |said: String| Glance { not_served: Some(said), ..Glance::default() };
         let Some(live) = stands.live() else { return Glance::default() };
         let lead = match self.planner.find(repo).map(|repo| lead::other(&repo)) {
             Ok(Ok(Some(other))) => Lead::Other(other),
@@ -106,7 +109,7 @@ impl Deployer {
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
             None => Some(format!("{} knows no route of it", lead.name())),
         };
-        Glance { not_served, maintained: seen.maintained }
+        Glance { not_served, maintained: seen.maintained, shares: seen.shares }
     }
 }
 

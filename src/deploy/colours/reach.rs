@@ -138,6 +138,7 @@ impl MadePreview {
 /// What of it cannot be, each with what to write.
 pub fn not_kept(derived: &Derived) -> Vec<String> {
     let mut refused = switch::not_kept(derived);
+    refused.extend(switch::analysis_not_kept(derived));
     let paths = &derived.fallback.value;
     refused
         .extend(paths.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("fallback {path}: {why}"))));

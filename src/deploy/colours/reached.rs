@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{
     super::{Deployer, Failure, of::Of},
     beside::{Second, falls_back, waits},
-    lead::{Goal, Lead},
+    lead::{Goal, Lead, LeadError},
     made::Made,
+    share::{Set, shares},
     stands::Stands,
     way::Way,
 };
@@ -18,10 +19,10 @@ use crate::{
     store::{ColourRecord, ColourStanding, StoreError},
 };
 
-/// How long requests are waited for that a colour has taken which left the routes, before it is stopped: those for files of it.
-const LAST: Duration = Duration::from_secs(5);
-/// Time between two looks at them.
-const LOOK: Duration = Duration::from_millis(50);
+/// Pause between two tries to reach a proxy that is not there, and how many there are: a service manager starts it again within
+/// seconds.
+const PROXY_RETRY: Duration = Duration::from_millis(500);
+const PROXY_TRIES: u32 = 20;
 
 fn unknown(error: StoreError) -> Failure {
     Failure::new(error.to_string())
@@ -32,15 +33,16 @@ fn number(number: Generation) -> u64 {
 }
 
 impl Deployer {
-    /// Keeps what a next colour is that begins to wait, and has it reached by what was said.
+    /// Keeps what a next colour is that begins to wait, has it reached by what was said, and gives it the share of its step; step 0
+    /// has none.
     ///
     /// # Errors
-    /// When store or proxy refuse.
+    /// When store or proxy refuse, or no request can be shared.
     pub(in crate::deploy) async fn reach_next(
         &self,
         of: Of<'_>,
         way: &mut Way,
-        generation: Generation,
+        (generation, step): (Generation, u32),
     ) -> Result<(), Failure> {
         if let Some(preview) = way.made.reach.preview.as_mut().filter(|preview| preview.cookie)
             && preview.secret.is_none()
@@ -48,22 +50,69 @@ impl Deployer {
             preview.secret = Some(secret()?);
         }
         self.keep_ready(of, way).await?;
-        let Some((live, made)) = way.live.clone().filter(|_| way.made.reach.is_reached()) else { return Ok(()) };
+        let share = way.made.canary.step(step);
+        let reached = way.made.reach.is_reached();
+        let Some((live, made)) = way.live.clone().filter(|_| reached || share.is_some()) else { return Ok(()) };
         self.counts_on(&of.repo.name, way, generation).await?;
         let age = way.age(generation);
         let mut wanted = way.steer.goal(&made, age, &live.colour, number(live.generation))?;
         let next = Second { name: &way.colour, generation: number(generation), made: &way.made };
+        let mut set = Set::default();
         if let Goal::Own(wanted) = &mut wanted {
+            if let Some(share) = share {
+                set = shares(wanted, &next, share);
+            }
             waits(wanted, &next);
         }
-        way.steer.apply(&of.repo.name, &wanted).await?;
+        if share.is_some() && set.shared.is_empty() {
+            return Err(Failure::new(format!(
+                "{} and {} have no route in one place, so no requests can be shared between them",
+                live.project, way.project
+            ))
+            .hint("what is live stays live; deploy this without `steps`"));
+        }
+        self.lead_there(of, &way.steer, &wanted).await?;
         let age = (generation, Generation::try_from(age.1).unwrap_or(Generation::MAX));
         self.store.routes_confirmed(&of.repo.name, age).await.map_err(unknown)?;
-        of.recorder.info(format!(
-            "{} is reached by what `turnout preview {}` says, as long as it waits",
-            way.project, of.repo.name
-        ));
+        if let Some(share) = share {
+            set.said_of_left(&way.project).into_iter().for_each(|said| of.recorder.warn(said));
+            of.recorder.info(format!(
+                "{} has {} % of the clients (step {step} of {}), {} the others",
+                way.project,
+                share.percent,
+                way.steps(),
+                live.project
+            ));
+        }
+        if reached {
+            of.recorder.info(format!(
+                "{} is reached by what `turnout preview {}` says, as long as it waits",
+                way.project, of.repo.name
+            ));
+        }
         Ok(())
+    }
+
+    /// Has all routes lead there. One who is not there just now is waited for.
+    ///
+    /// # Errors
+    /// As [`Lead::apply`].
+    pub(super) async fn lead_there(&self, of: Of<'_>, steer: &Lead, wanted: &Goal) -> Result<(), LeadError> {
+        let Of { repo, recorder, .. } = of;
+        let mut applied = steer.apply(&repo.name, wanted).await;
+        if applied.as_ref().is_err_and(|error| error.is_absent()) {
+            recorder.warn(format!("{} is not there just now: it is started, or waited for", steer.name()));
+            let mut tries = 0;
+            while applied.as_ref().is_err_and(|error| error.is_absent()) && tries < PROXY_TRIES {
+                tries += 1;
+                sleep(PROXY_RETRY).await;
+                applied = match self.lead(repo).await {
+                    Ok(steer) => steer.apply(&repo.name, wanted).await,
+                    Err(_) => continue,
+                };
+            }
+        }
+        applied
     }
 
     /// A deployment may have changed the routes before it waited, or before it planned anew: it goes on counting from there.
@@ -74,7 +123,14 @@ impl Deployer {
         let known = self.store.switch(repo).await.map_err(unknown)?;
         let confirmed = known.filter(|switch| switch.generation == generation);
         let next = confirmed.map_or(0, |switch| number(switch.revision).saturating_add(1));
-        way.revision = way.revision.max(next);
+        // What was mended meanwhile, and not confirmed, shows there. One that is away is waited for when it is told.
+        let there = match way.steer.own() {
+            Some(own) => own.status().await.ok().and_then(|status| status.repositories.get(repo).copied()),
+            None => None,
+        };
+        let there =
+            there.filter(|at| at.generation == number(generation)).map_or(0, |at| at.revision.saturating_add(1));
+        way.revision = way.revision.max(next).max(there);
         Ok(())
     }
 
@@ -87,7 +143,11 @@ impl Deployer {
         let read = |one: &ColourRecord| Made::read(&one.made).map_err(Failure::new);
         if let Some(next) = stands.at(ColourStanding::Next).filter(|_| rollout.attends()) {
             let made = read(next)?;
-            waits(wanted, &Second { name: &next.colour, generation: number(next.generation), made: &made });
+            let second = Second { name: &next.colour, generation: number(next.generation), made: &made };
+            if let Some(step) = rollout.under_way.and_then(|one| made.canary.step(one.step)) {
+                shares(wanted, &second, step);
+            }
+            waits(wanted, &second);
         }
         if let Some(previous) = stands.at(ColourStanding::Previous).filter(|_| rollout.bake.is_some()) {
             let made = read(previous)?;
@@ -106,7 +166,7 @@ impl Deployer {
         let status = own.status().await?;
         let routes = || status.routes.iter().filter(|route| route.repository == repo);
         let others = routes().flat_map(|route| &route.colours).any(|colour| colour.name != live.colour);
-        let leads = routes().flat_map(|route| &route.colours).any(|colour| colour.name == live.colour);
+        let leads = routes().flat_map(|route| &route.colours).any(|one| one.name == live.colour && one.weight > 0);
         // Where they lead elsewhere altogether, who is live is another one's question.
         if !others || !leads {
             return Ok(false);
@@ -131,17 +191,7 @@ impl Deployer {
         if !self.live_alone(repo, steer, stands).await? {
             return Ok(());
         }
-        let Some(own) = steer.own() else { return Ok(()) };
-        let began = Instant::now();
-        while began.elapsed() < LAST {
-            let status = own.status().await?;
-            let mut open = status.leaving.iter().filter(|one| one.repository == repo && one.name == left);
-            if !open.any(|one| one.open > one.tunnels) {
-                break;
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
+        self.has_left(repo, steer, left).await
     }
 }
 

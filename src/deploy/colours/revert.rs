@@ -28,11 +28,11 @@ fn unknown(error: StoreError) -> Failure {
 }
 
 impl Deployer {
-    /// Goes back. Answers what was done, in words.
+    /// Goes back. Answers what was done, in words. `by_itself`: nobody asked for it, and the history says so.
     ///
     /// # Errors
     /// There is no way back; nothing was moved then.
-    pub(super) async fn revert(&self, repo: &str, why: &str) -> Result<String, Failure> {
+    pub(super) async fn revert(&self, repo: &str, why: &str, by_itself: bool) -> Result<String, Failure> {
         let began = Instant::now();
         let (steer, stands) = self.asked(repo).await?;
         let (Some(previous), Some(live)) = (stands.at(ColourStanding::Previous), stands.live()) else {
@@ -81,9 +81,15 @@ impl Deployer {
             dies::here("after", "moving the routes back");
         }
         let (moved, since) = (began.elapsed(), now_ms());
+        if held && by_itself {
+            self.note_taken_back(repo, live, why).await;
+        }
         if !held {
             let rest = async {
                 self.store.reverted(repo, age, why).await.map_err(unknown)?;
+                if by_itself {
+                    self.note_taken_back(repo, live, why).await;
+                }
                 self.workers_back(&engine, (previous, &was), (live, &is)).await
             };
             undone = rest.await.err();

@@ -55,6 +55,11 @@ impl Stands {
         self.at(ColourStanding::InPlace)
     }
 
+    /// What comes back in place, where `switch` was taken out and the colours are on their way out.
+    pub fn leaving(&self) -> Option<&ColourRecord> {
+        self.at(ColourStanding::Leaving)
+    }
+
     /// That of a colour.
     pub fn of(&self, colour: &str) -> Option<&ColourRecord> {
         self.all.iter().find(|one| one.colour == colour)

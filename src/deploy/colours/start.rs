@@ -29,13 +29,17 @@ impl Deployer {
     /// When store or proxy do not answer.
     pub(super) async fn stands(&self, repo: &str, steer: &Lead, reporter: &dyn Reporter) -> Result<Stands, Failure> {
         let stands = self.recorded(repo).await?;
+        if stands.leaving().is_some() {
+            // What the routes say then is of the way back, and is looked at there.
+            return Ok(stands);
+        }
         if let Some(live) = stands.live() {
             let made = Made::read(&live.made).map_err(Failure::new)?;
             if let Err(failure) = steer.still_leads(live, &made) {
                 self.another_leads(&stands, live, &made, failure).await?;
             }
         }
-        let Seen { routed, otherwise, maintained: _ } = steer.seen(repo).await?;
+        let Seen { routed, otherwise, .. } = steer.seen(repo).await?;
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
@@ -141,21 +145,6 @@ impl Deployer {
         let all = self.store.colours(Some(repo)).await.map_err(unknown)?;
         let switch = self.store.switch(repo).await.map_err(unknown)?;
         Ok(Stands { all, switch })
-    }
-
-    /// A repository without `switch` that was deployed with it: its ports are the proxy's, so nothing may be changed in place.
-    ///
-    /// # Errors
-    /// It was.
-    pub(in crate::deploy) async fn refuse_unswitched(&self, repo: &Repo) -> Result<(), Failure> {
-        let stands = self.recorded(&repo.name).await?;
-        let Some(live) = stands.live() else { return Ok(()) };
-        Err(Failure::new(format!(
-            "{} is live behind turnout-proxy, and `switch` was taken out of repos.yaml: the way back to a stack in place is \
-             not there yet",
-            live.project
-        ))
-        .hint("nothing was changed; put `switch: auto` back"))
     }
 
     /// At a start of the daemon: requests that a former one held are let through, live colours are made whole, and bakes go

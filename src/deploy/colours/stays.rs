@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Deployer, Failure, Prepared, of::Of},
     came::Broke,
-    gating::Gate,
+    gating::{Gate, NEW_COLOUR},
     way::{How, Way},
 };
 use crate::{
@@ -48,6 +48,7 @@ impl Deployer {
         let changed = match self.carry_out(of, &stays).await {
             Ok(started) => {
                 let gate = Gate {
+                    whose: NEW_COLOUR,
                     engine,
                     project: &stays.loaded.project,
                     started: &started,
@@ -112,6 +113,7 @@ impl Deployer {
         let cancel = CancellationToken::new();
         let known = Project { name: project.name.clone(), ..Project::default() };
         let gate = Gate {
+            whose: NEW_COLOUR,
             engine,
             project: &known,
             started: &started,

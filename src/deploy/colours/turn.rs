@@ -6,7 +6,7 @@ use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
     beside::{Second, falls_back},
     came::{Broke, Moved},
-    gating::Gate,
+    gating::{Gate, NEW_COLOUR},
     lead::Goal,
     look::{self, Looking},
     made::{Made, stands_in},
@@ -25,11 +25,6 @@ use crate::{
     switch,
 };
 
-/// Pause between two tries to reach a proxy that is not there, and how many there are: a service manager starts it again within
-/// seconds.
-const PROXY_RETRY: Duration = Duration::from_millis(500);
-const PROXY_TRIES: u32 = 20;
-
 impl Deployer {
     /// Makes the next colour and asks it whether it is ready; what must not run twice is left for later.
     pub(in crate::deploy) async fn warm(
@@ -43,6 +38,7 @@ impl Deployer {
         if way.is_back() {
             return self.warm_back(of, way, &engine).await;
         }
+        self.analysis_begins(&of.repo.name, way).await;
         self.images(of, way).await?;
         let looked = self.look_again(of, way, &engine).await?;
         let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
@@ -231,6 +227,7 @@ impl Deployer {
         // One that has been stopped for this one cannot be asked any more.
         let live = way.live.as_ref().map(|(_, live)| live.routes_of(false)).unwrap_or_default();
         let gate = Gate {
+            whose: NEW_COLOUR,
             engine,
             project: &project,
             started,
@@ -300,6 +297,7 @@ impl Deployer {
         // A colour that is brought back has containers of an earlier deployment.
         let made = u64::try_from(if way.is_back() { made } else { generation }).unwrap_or_default();
         let mut wanted = way.steer.goal(&way.made, age, &way.colour, made)?;
+        self.analysis_moves(of, way, made).await;
         let led = way.adopts.as_ref().and_then(|adopts| adopts.led.as_ref());
         if let (Goal::Own(wanted), Some(led)) = (&mut wanted, led) {
             stands_in(wanted, &led.made.stand_ins, false);
@@ -309,19 +307,7 @@ impl Deployer {
             falls_back(wanted, &way.made.reach.fallback, &Second { name: &live.colour, generation, made: before });
         }
         let began = tokio::time::Instant::now();
-        let mut applied = way.steer.apply(&repo.name, &wanted).await;
-        if applied.as_ref().is_err_and(|error| error.is_absent()) {
-            recorder.warn(format!("{} is not there just now: it is started, or waited for", way.steer.name()));
-            let mut tries = 0;
-            while applied.as_ref().is_err_and(|error| error.is_absent()) && tries < PROXY_TRIES {
-                tries += 1;
-                tokio::time::sleep(PROXY_RETRY).await;
-                applied = match self.lead(repo).await {
-                    Ok(steer) => steer.apply(&repo.name, &wanted).await,
-                    Err(_) => continue,
-                };
-            }
-        }
+        let applied = self.lead_there(of, &way.steer, &wanted).await;
         if let Err(error) = applied {
             return match error.unknown() {
                 true => Ok(Moved::Unknown(Failure::from(error).hint(format!(
@@ -373,15 +359,21 @@ impl Deployer {
         }
     }
 
-    /// Ends in the next colour what a change-over started, and starts again what it ended in the live one.
-    pub(in crate::deploy) async fn go_back(&self, of: Of<'_>, way: &mut Way) {
-        let recorder = of.recorder;
-        // Whoever looked at the next colour is not to find it stopped.
+    /// Has the routes lead to the live colour alone, as far as that can be done now.
+    pub(in crate::deploy) async fn routes_back(&self, of: Of<'_>, way: &Way) {
         if let Ok(stands) = self.recorded(&of.repo.name).await
             && let Err(failure) = self.live_alone(&of.repo.name, &way.steer, &stands).await
         {
-            recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
+            of.recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
+            self.needs_mending(&of.repo.name);
         }
+    }
+
+    /// Ends in the next colour what a change-over started, and starts again what it ended in the live one.
+    pub(in crate::deploy) async fn go_back(&self, of: Of<'_>, way: &mut Way) {
+        let recorder = of.recorder;
+        // Whoever was led to the next colour is not to find it stopped.
+        self.routes_back(of, way).await;
         let back = async {
             let engine = self.planner.engine().await?;
             if way.adopts.is_some() {
@@ -440,12 +432,14 @@ impl Deployer {
         let recorder = of.recorder;
         let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
         let aborted = async {
-            let routed = way.steer.seen(&of.repo.name).await?.routed;
-            if routed.and_then(|routed| routed.colour).is_some_and(|(colour, _)| colour == way.colour) {
+            let seen = way.steer.seen(&of.repo.name).await?;
+            let live = seen.routed.and_then(|routed| routed.colour).map(|(colour, _)| colour);
+            if live.into_iter().chain(seen.shares.into_iter().map(|share| share.colour)).any(|one| one == way.colour) {
                 self.needs_mending(&of.repo.name);
                 return Err(Failure::new("requests go there".to_owned()));
             }
             let engine = self.planner.engine().await?;
+            self.has_left(&of.repo.name, &way.steer, &way.colour).await?;
             // A job that runs is waited for by nobody, and never stopped.
             let ended = engine.rest(&way.project, &way.made.not_jobs()).await?;
             if !ended.is_empty() {

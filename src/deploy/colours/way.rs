@@ -3,6 +3,7 @@
 
 use super::{
     bake,
+    canary::Step,
     lead::Lead,
     look::Looked,
     made::{Made, Promotion},
@@ -13,7 +14,7 @@ use crate::{
     deploy::{Failure, Prepared},
     engine::Wake,
     git,
-    rollout::{Bake, Phase},
+    rollout::{Bake, Millis, Phase, UnderWay},
     store::ColourRecord,
 };
 
@@ -120,15 +121,35 @@ impl Way {
         matches!(self.how, How::Back)
     }
 
-    /// What it waits for once it is ready. The first colour of all, and one that is brought back, wait for nothing.
-    pub fn promotion(&self) -> Option<&Promotion> {
-        self.made.promotion.as_ref().filter(|_| self.live.is_some() && self.adopts.is_none() && !self.is_back())
+    /// Whether it waits for anything. The first colour of all, and one that is brought back, do not.
+    fn waits(&self) -> bool {
+        self.live.is_some() && self.adopts.is_none() && !self.is_back()
     }
 
-    /// Why it waits, in this phase.
-    pub fn awaits_promotion(&self, repo: &Repo, phase: Phase) -> Failure {
-        let name = &repo.name;
+    /// What it waits for once it is ready.
+    pub fn promotion(&self) -> Option<&Promotion> {
+        self.made.promotion.as_ref().filter(|_| self.waits())
+    }
+
+    /// In how many steps requests go to it.
+    pub fn steps(&self) -> u32 {
+        if self.waits() { self.made.canary.count() } else { 0 }
+    }
+
+    /// How long it waits, at this step: until when at most, and whether it goes on by itself then.
+    pub fn lasts(&self, step: u32) -> Option<(Millis, bool)> {
+        let lasts = self.made.canary.step(step).and_then(|step| step.lasts).map(|lasts| (lasts, true));
+        // What has no time of its own waits for a person, as long as a promotion is waited for.
+        lasts.or_else(|| self.promotion().map(|promotion| (promotion.within, promotion.by_itself && step == 0)))
+    }
+
+    /// Why it waits, as it stands.
+    pub fn awaits_promotion(&self, repo: &Repo, stands: UnderWay) -> Failure {
+        let (name, phase) = (&repo.name, stands.phase);
         let live = self.live.as_ref().map_or("nothing", |(live, _)| live.project.as_str());
+        if let Some(step) = self.made.canary.step(stands.step) {
+            return self.awaits_step(name, live, stands, step);
+        }
         let what = match phase {
             Phase::Counting => "is ready, and gets the requests when its time has come",
             Phase::Paused => "is ready, and paused",
@@ -143,6 +164,31 @@ impl Way {
         Failure::new(format!("{} {what}; {live} gets the requests until then", self.project)).hint(format!(
             "`turnout preview {name}` says where it is reached; {on}; `turnout abort {name}` gives it up"
         ))
+    }
+
+    /// Why it waits in a step of a canary.
+    fn awaits_step(&self, name: &str, live: &str, stands: UnderWay, step: Step) -> Failure {
+        let UnderWay { phase, step: number, steps, .. } = stands;
+        let until = match phase {
+            Phase::Paused => "; it is paused",
+            Phase::Offered => ", until somebody promotes it",
+            _ => "",
+        };
+        let next = match number < steps {
+            true => format!("goes on with step {}", number + 1),
+            false => "has all requests go there".to_owned(),
+        };
+        let full = if number < steps { ", `--full` has all requests go there" } else { "" };
+        let resume = if phase == Phase::Paused {
+            format!("`turnout resume {name}` begins its step anew; ")
+        } else {
+            String::new()
+        };
+        Failure::new(format!(
+            "{} has {} % of the clients, step {number} of {steps}{until}; {live} has the others",
+            self.project, step.percent
+        ))
+        .hint(format!("{resume}`turnout promote {name}` {next}{full}; `turnout abort {name}` gives it up"))
     }
 
     /// Services that end in the live colour before others start in the next one.

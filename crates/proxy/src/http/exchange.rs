@@ -401,8 +401,10 @@ async fn pass_on(
         (Some(_), _) if asked.modern => Framed::Chunked,
         (Some(_), _) => Framed::Close,
     };
-    // Whoever answers before it has all of the request may not want the rest.
-    let keeps = asked.keeps && !ending && talk.taken() && body != Framed::Close;
+    // Whoever answers before it has all of the request may not want the rest. And where the listener is left to another program,
+    // clients come to that one the sooner.
+    let leaves = ending || claim.serving().route.yields;
+    let keeps = asked.keeps && !leaves && talk.taken() && body != Framed::Close;
     forward::answer(
         talk.io.out.end(),
         link.inbox.rest(),

@@ -2,10 +2,14 @@
 //! (docs of the switch, §1). `repos.yaml` wins.
 
 mod adapter;
+mod analysis;
 mod beyond;
 mod fields;
 mod read;
+mod steps;
 mod words;
 
+pub(crate) use analysis::shown_time;
+pub use analysis::{Analysis, AnalysisSaid, MOST_LOOKS, MOST_REQUESTS, MOST_TIMES, TIMES};
 pub use read::{KEYS, LATER, SERVICE_KEYS};
 pub use words::*;

@@ -8,8 +8,10 @@ use turnout_report::Mistakes;
 
 use super::{
     adapter::{adapter, of_project},
+    analysis::analysis,
     beyond::{Readers, beyond},
     fields::{Reading, below},
+    steps::steps,
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
 use crate::{class::Class, protocol::Protocol};
@@ -25,6 +27,7 @@ pub const KEYS: &[&str] = &[
     "order",
     "bake",
     "on_failure",
+    "analysis",
     "promote",
     "promote_deadline",
     "drain",
@@ -33,11 +36,13 @@ pub const KEYS: &[&str] = &[
     "preview",
     "mirror",
     "pins",
+    "steps",
+    "sticky",
     "adapter",
 ];
 /// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
 /// the pen.
-pub const LATER: &[&str] = &["analysis", "memory", "steps"];
+pub const LATER: &[&str] = &["memory"];
 /// Keys about one service.
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
@@ -101,10 +106,12 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     layer.on_failure = fields.get("on_failure").and_then(|(at, value)| {
         reading.word(&at, value, &[("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause)])
     });
+    layer.analysis = fields.get("analysis").and_then(|(at, value)| analysis(reading, &at, value));
     layer.promote = fields.get("promote").and_then(|(at, value)| promote(reading, &at, value));
     layer.promote_deadline = fields.get("promote_deadline").and_then(|(at, value)| reading.duration(&at, value));
     let to = |reading: &mut Reading, path: &str, value: &Value| target(reading, path, value, project);
     layer.beyond = beyond(reading, &fields, &Readers { listen: &listen, target: &to });
+    layer.steps = steps(reading, &fields);
     layer.adapter = match fields.get("adapter") {
         // It names sockets and files of the host.
         Some((at, _)) if path == EXTENSION => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use turnout_compose::model::Duration;
 
+use super::analysis::AnalysisSaid;
 use crate::{
     class::{Class, Source},
     protocol::Protocol,
@@ -253,6 +254,33 @@ pub enum PinBy {
     Cookie(String),
 }
 
+/// What one place says of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepsSaid {
+    /// `steps`: at least one; each has a larger share than the one before it.
+    pub steps: Option<Vec<StepSaid>>,
+    /// `sticky`.
+    pub sticky: Option<StickySaid>,
+}
+
+/// One step of a canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepSaid {
+    /// How many of a hundred clients get the next colour, from 1 to 99.
+    pub weight: u8,
+    /// How long; nothing: until a person promotes it.
+    pub lasts: Option<Duration>,
+}
+
+/// How a client stays with its colour while two share the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StickySaid {
+    /// By a cookie of the proxy's.
+    Cookie,
+    /// By its address.
+    Address,
+}
+
 /// What one place says: `switch:`, or the top level's `x-turnout:`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layer {
@@ -270,6 +298,8 @@ pub struct Layer {
     pub bake: Option<Duration>,
     /// `on_failure`.
     pub on_failure: Option<OnFailure>,
+    /// `analysis`.
+    pub analysis: Option<AnalysisSaid>,
     /// `promote`.
     pub promote: Option<Promote>,
     /// `promote_deadline`.
@@ -282,6 +312,8 @@ pub struct Layer {
     pub fallback: Option<Vec<String>>,
     /// `preview`, `mirror`, `pins`.
     pub beyond: BeyondSaid,
+    /// `steps`, `sticky`.
+    pub steps: StepsSaid,
     /// `adapter`.
     pub adapter: Option<Adapter>,
 }

@@ -1,7 +1,7 @@
 //! What can be said, who wins, and what is a mistake.
 
 use serde_json::json;
-use turnout_switch::{Class, Said};
+use turnout_switch::{Class, Said, analysis_not_kept, explain, said::Analysis};
 
 use crate::support::{check, derived_as, mistakes, no_facts, project};
 
@@ -14,9 +14,28 @@ fn every_mistake_has_its_path() {
         (json!(3), "switch: is the number 3; a mapping is wanted"),
         (
             json!({"servces": {}}),
-            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, adapter",
+            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, analysis, promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, steps, sticky, adapter",
         ),
-        (json!({"steps": []}), "switch.steps: is not there yet; take it out"),
+        (json!({"memory": "1g"}), "switch.memory: is not there yet; take it out"),
+        (json!({"steps": []}), "switch.steps: is a list of 0; from 1 to 16 steps may be"),
+        (json!({"steps": [{"for": "1m"}]}), "switch.steps[0].weight: is missing"),
+        (
+            json!({"steps": [{"weight": 100}]}),
+            "switch.steps[0].weight: is the number 100; a share from 1 to 99, of 100 clients (all of them is the switch itself), is wanted",
+        ),
+        (
+            json!({"steps": [{"weight": "5%"}]}),
+            "switch.steps[0].weight: is `5%`; a share from 1 to 99, of 100 clients (all of them is the switch itself), is wanted",
+        ),
+        (
+            json!({"steps": [{"weight": 5, "for": "0s"}]}),
+            "switch.steps[0].for: is `0s`; a duration longer than nothing, such as 2m, is wanted",
+        ),
+        (
+            json!({"steps": [{"weight": 25, "for": "1m"}, {"weight": 25, "for": "1m"}]}),
+            "switch.steps[1].weight: is not more than that of the step before it",
+        ),
+        (json!({"sticky": "ip"}), "switch.sticky: is `ip`; one of cookie, address is wanted"),
         (json!({"by": "commit"}), "switch.by: is `commit`; one of deploy, color is wanted"),
         (json!({"services": {"wbe": "shared"}}), "switch.services.wbe: no service has this name; there are db, web"),
         (
@@ -75,6 +94,29 @@ fn every_mistake_has_its_path() {
             "switch.mirror: is the number 10; a share from 1% to 100%, such as `mirror: 10%`, is wanted",
         ),
         (json!({"mirror": "0%"}), "switch.mirror: is `0%`; a share from 1% to 100%, such as `mirror: 10%`, is wanted"),
+        (json!({"analysis": 5}), "switch.analysis: is the number 5; one of on, off, or a mapping is wanted"),
+        (
+            json!({"analysis": {"error": 5}}),
+            "switch.analysis.error: unknown key; known here: min_requests, errors, times_before, p50, p99, looks",
+        ),
+        (
+            json!({"analysis": {"errors": 5}}),
+            "switch.analysis.errors: is the number 5; a share from 0% to 100%, such as `errors: 5%` or `errors: 0.25%`, is wanted",
+        ),
+        (
+            json!({"analysis": {"errors": "101%", "looks": 0}}),
+            "switch.analysis.looks: is the number 0; a number from 1 to 60 is wanted; switch.analysis.errors: is `101%`; a share \
+             from 0% to 100%, such as `errors: 5%` or `errors: 0.25%`, is wanted",
+        ),
+        (
+            json!({"analysis": {"p99": "3s"}}),
+            "switch.analysis.p99: is `3s`; one of the times up to which answers are counted (1ms, 2ms, 5ms, 10ms, 20ms, 50ms, \
+             100ms, 200ms, 500ms, 1s, 2s, 5s, 10s, 30s) is wanted",
+        ),
+        (
+            json!({"analysis": {"p50": "2s", "p99": "1s"}}),
+            "switch.analysis.p50: is longer than p99: half of the requests take no longer than 99 of a hundred do",
+        ),
         (json!({"pins": [{"value": "1"}]}), "switch.pins[0]: needs either `header` or `cookie`"),
         (json!({"pins": [{"header": "X-Next"}]}), "switch.pins[0].value: is missing"),
         (
@@ -92,8 +134,8 @@ fn every_mistake_has_its_path() {
     let found = Said::read(None, &project(text)).unwrap_err().to_string();
     assert_eq!(
         found,
-        "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, \
-         promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
+        "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, analysis, \
+         promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, steps, sticky, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
          job, shared, single is wanted"
     );
 }
@@ -202,6 +244,98 @@ fn what_cannot_be_reached_so_is_refused_by_name() {
         ),
     ];
     for (text, said, expected) in cases {
+        let found = turnout_switch::not_kept(&derived_as(text, &no_facts(), &said));
+        assert_eq!(found.len(), expected.len(), "{said}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{said}: {found}");
+        }
+    }
+}
+
+#[test]
+fn answers_are_judged_unless_it_is_said_or_nobody_counts_them() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}}";
+    let bytes = "services: {web: {build: ., ports: [{target: 8000, published: '80', app_protocol: tcp}]}}";
+    let usual = Analysis::default();
+    let derived = |text: &str, switch| derived_as(text, &no_facts(), &switch);
+    for (text, switch, expected, row) in [
+        (
+            text,
+            json!("auto"),
+            Some(usual),
+            "answers are a failure, too          over 5 % 5xx, 3 times before   default",
+        ),
+        (text, json!({"analysis": "off"}), None, "not looked at "),
+        (text, json!({"analysis": false}), None, "not looked at "),
+        (text, json!({"analysis": "on"}), Some(usual), "said in repos.yaml"),
+        (
+            text,
+            json!({"analysis": {"errors": "0.25%", "times_before": 1, "p50": "50ms", "p99": "2s", "min_requests": 500, "looks": 5}}),
+            Some(Analysis {
+                min_requests: 500,
+                errors: 25,
+                times_before: 1,
+                p50: Some(50),
+                p99: Some(2_000),
+                looks: 5,
+            }),
+            "over 0.25 % 5xx or p50 over 50ms or p99 over 2s, more than before; from 500 requests on; 5 looks",
+        ),
+        (bytes, json!("auto"), None, "not looked at: no route speaks HTTP"),
+    ] {
+        let derived = derived(text, switch);
+        assert_eq!(derived.analysis.value, expected);
+        let said = explain(&derived);
+        assert!(said.contains(row), "{said}");
+        assert_eq!(analysis_not_kept(&derived), None);
+    }
+    let refused = analysis_not_kept(&derived(bytes, json!({"analysis": "on"})));
+    assert!(refused.unwrap().contains("needs a route whose requests are understood"));
+    let led = json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "analysis": "on"});
+    let led = derived(text, led);
+    assert!(analysis_not_kept(&led).unwrap().contains("haproxy leads requests; take it out"));
+    let text = "x-turnout: {analysis: {errors: 1%}}\nservices: {web: {build: ., ports: ['80:8000']}}";
+    assert_eq!(derived(text, json!("auto")).analysis.value.map(|rules| rules.errors), Some(100));
+}
+
+#[test]
+fn steps_of_a_canary_are_said_in_words_and_what_of_them_cannot_be() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}}";
+    let derived =
+        derived_as(text, &no_facts(), &json!({"steps": [{"weight": 5, "for": "2m"}, {"weight": 25, "for": "5m"}]}));
+    assert_eq!(turnout_switch::not_kept(&derived), Vec::<String>::new());
+    let shown = turnout_switch::explain(&derived);
+    let by_hand = json!({"promote": "manual", "sticky": "address", "steps": [{"weight": 50}], "pins": [{"header": "X-Next", "value": "1"}]});
+    let by_hand = turnout_switch::explain(&derived_as(text, &no_facts(), &by_hand));
+    for (shown, line) in [
+        (&shown, "step 1 of 2 before it gets all requests    5 % of the clients for 2m, or until `turnout promote`"),
+        (&shown, "step 2 of 2 before it gets all requests    25 % of the clients for 5m, or until `turnout promote`"),
+        (&shown, "by a cookie; one that keeps none is drawn anew with each request"),
+        (&by_hand, "50 % of the clients until `turnout promote`, 24h at most"),
+        (&by_hand, "by its address"),
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let none = "services: {web: {build: .}}";
+    let endless = "step 2 has no `for`, and no person is waited for: write how long it lasts, or `promote: manual`";
+    for (text, said, expected) in [
+        (text, json!({"steps": [{"weight": 5, "for": "2m"}, {"weight": 25}]}), vec![endless]),
+        (text, json!({"promote": "after 1m", "steps": [{"weight": 5, "for": "2m"}, {"weight": 25}]}), vec![endless]),
+        (text, json!({"promote": "manual", "steps": [{"weight": 25}]}), vec![]),
+        // Whoever wants it is led there while it is tried.
+        (text, json!({"steps": [{"weight": 5, "for": "2m"}], "preview": "cookie", "mirror": "10%"}), vec![]),
+        (text, json!({"sticky": "address"}), vec!["sticky says how a client stays while requests are shared"]),
+        (
+            none,
+            json!({"steps": [{"weight": 5, "for": "2m"}]}),
+            vec!["steps share the requests of routes, and there is none"],
+        ),
+        (
+            text,
+            json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "steps": [{"weight": 5, "for": "2m"}]}),
+            vec!["steps are turnout-proxy's, and haproxy leads requests: it is not told of shares yet; take them out"],
+        ),
+    ] {
         let found = turnout_switch::not_kept(&derived_as(text, &no_facts(), &said));
         assert_eq!(found.len(), expected.len(), "{said}: {found:?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -89,6 +89,8 @@ impl World {
         }
         let mut all: Steps<World> = vec![("its time is over", self.woken(Fact::Due))];
         all.extend(self.may(|left| &mut left.promotes).map(|then| ("is promoted", then.woken(Fact::Promoted))));
+        let fully = self.may(|left| &mut left.promotes).filter(|_| self.left.canary > 0);
+        all.extend(fully.map(|then| ("is promoted fully", then.woken(Fact::PromotedFully))));
         if self.rollout.under_way.is_some_and(|one| one.phase == Phase::Paused) {
             all.push(("is resumed", self.woken(Fact::Resumed)));
         } else {

@@ -67,6 +67,9 @@ impl World {
         if self.alive && self.tries() && !self.attends && !self.works() {
             return Some("a next colour waits that nobody looks after");
         }
+        if self.alive && self.lacks_share() && self.proxy.up && !self.lost && !self.works() && !self.mends {
+            return Some("a colour is tried without a share, and nobody does anything about it");
+        }
         if self.tries() && !self.works() && self.at(Standing::Next).is_none() {
             return Some("what waits has no next colour");
         }

@@ -231,6 +231,12 @@ impl World {
         self.rollout.attends()
     }
 
+    /// Whether it waits in a step, and gets no share all the same.
+    pub(super) fn lacks_share(&self) -> bool {
+        let in_step = self.rollout.under_way.is_some_and(|one| one.step > 0);
+        self.tries() && in_step && self.proxy.table.is_some_and(|table| table.also.is_none())
+    }
+
     /// What mends: record and routes agree, the live colour runs whole, what is neither live nor baking stands still, and
     /// requests are let through. `retires`: what bakes has had its time.
     pub(super) fn mending(&self, retires: bool) -> Vec<Deed> {
@@ -244,6 +250,10 @@ impl World {
         {
             let age = then.next_age();
             deeds.extend([Deed::Route(live, age), Deed::NoteRoutes(age)]);
+        }
+        if let (true, Some(next)) = (then.lacks_share(), then.at(Standing::Next)) {
+            let age = then.next_age();
+            deeds.extend([Deed::Share(next, age), Deed::NoteRoutes(age)]);
         }
         if let Some(live) = live
             && !(then.there[live].routed && then.there[live].workers)

@@ -198,12 +198,20 @@ impl World {
             Action::Apply => Fact::Applied,
             Action::Settle => Fact::Settled { watch: None },
             Action::Warm => self.warmed(),
-            Action::Step => Fact::Stands { until: 0, opens: self.left.gate == Gate::Time },
+            Action::Step => Fact::Stands { until: 0, opens: self.opens() },
             Action::ChangeOver => Fact::ChangedOver,
             Action::Switch => Fact::Switched { bake: self.kept.bake.map(|bake| bake.until), watch: None },
             Action::GoBack | Action::Abort => return None,
             other => panic!("{other:?} costs no wait"),
         })
+    }
+
+    /// Whether its wait is over by its time. Where a person promotes, every other step has none of its own.
+    fn opens(&self) -> bool {
+        match self.rollout.under_way.map_or(0, |one| one.step) {
+            0 => self.left.gate == Gate::Time,
+            step => self.left.gate != Gate::Person || step % 2 == 1,
+        }
     }
 
     /// What the next colour waits for. One that is brought back, or the first of all, waits for nothing.
