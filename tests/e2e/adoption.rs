@@ -92,8 +92,11 @@ fn wherever_it_dies_a_stack_in_place_hands_over_and_no_request_fails() {
         shop.push(&daemon, "two");
         assert_eq!(daemon.ended().signal(), Some(9), "{dies_at}: {}", daemon.output());
         fs::remove_file(&point).unwrap();
+        // Another turnout's, on the same machine.
+        let stranger = Stranger::leads(&format!("other{}", shop.site.name));
         daemon.restart();
         load.wait_for("two", 50);
+        assert!(stranger.is_none_or(|one| one.is_there()), "what is not known here is left alone");
         handed_over(&shop, &daemon);
         let came = load.end();
         println!("{:?}, the longest after {:?}", came.good, came.longest);
@@ -121,6 +124,37 @@ fn handed_over(shop: &Switched, daemon: &Daemon) {
             found => Err(format!("{found:?}\n{}", daemon.output())),
         }
     });
+}
+
+/// A rule that leads a listener of nobody's elsewhere, for a repository that the daemon does not know.
+struct Stranger(Vec<String>);
+
+impl Stranger {
+    /// `None` where the kernel takes no rules.
+    fn leads(repository: &str) -> Option<Stranger> {
+        let port = common::daemon::free_address().port();
+        let rule = format!(
+            "OUTPUT -p tcp -d 127.0.0.1 --dport {port} -m comment --comment turnout/{repository}/127.0.0.1:{port}/1 \
+             -j DNAT --to-destination 127.0.0.1:1"
+        );
+        let stranger = Stranger(rule.split_whitespace().map(str::to_owned).collect());
+        stranger.ask("-I").then_some(stranger)
+    }
+
+    fn is_there(&self) -> bool {
+        self.ask("-C")
+    }
+
+    fn ask(&self, verb: &str) -> bool {
+        let done = Command::new("iptables").args(["-w", "-t", "nat", verb]).args(&self.0).output();
+        done.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.ask("-D");
+    }
 }
 
 /// Rules of the kernel that lead a repository's connections elsewhere.

@@ -429,9 +429,19 @@ impl Deployer {
         let Ok(helper) = self.redirects() else { return };
         let Ok(leads) = helper.list().await else { return };
         let repos: BTreeSet<String> = leads.into_iter().map(|(repo, _)| repo).collect();
+        let Ok(places) = self.store.places().await else { return };
         for repo in repos {
-            let known = self.recorded(&repo).await;
-            if known.is_ok_and(|stands| stands.in_place().is_none() && stands.leaving().is_none()) {
+            let Ok(stands) = self.recorded(&repo).await else { continue };
+            // Another turnout on this machine leads its own, and a connection of it would be refused without them.
+            let own = !stands.all.is_empty() || stands.switch.is_some() || places.iter().any(|one| one.repo == repo);
+            if !own {
+                tracing::info!(
+                    repo,
+                    "rules of the kernel lead connections of a repository that is not known here: they are left alone"
+                );
+                continue;
+            }
+            if stands.in_place().is_none() && stands.leaving().is_none() {
                 match helper.clear(&repo).await {
                     Ok(()) => tracing::warn!(
                         repo,

@@ -125,17 +125,24 @@ impl Deployer {
         dies::here("before", "ending the colours");
         // Whoever answers requests ends before what it needs for that.
         let stands = self.recorded(&repo.name).await?;
+        let mut all = Vec::new();
         for one in stands.all.iter().filter(|one| one.standing != ColourStanding::Leaving) {
             let made = Made::read(&one.made).map_err(Failure::new)?;
             let is_live = stands.live().is_some_and(|live| live.colour == one.colour);
             let ends = if way.beside && is_live { made.alone() } else { made.not_jobs() };
             if !ends.is_empty() {
-                let ended = engine.rest(&one.project, &ends).await?;
-                ended.iter().for_each(|one| recorder.info(format!("stopped {}", one.name)));
+                let ended = engine.end(&one.project, &ends).await?;
+                ended.containers.iter().for_each(|one| recorder.info(format!("stopped {}", one.name)));
+                all.push(ended);
             }
         }
-        let ended = engine.rest(&repo.project, &[]).await?;
-        ended.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
+        let ended = engine.end(&repo.project, &[]).await?;
+        ended.containers.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
+        all.push(ended);
+        // Ports and volumes of all are free only then.
+        for ended in all {
+            ended.released().await?;
+        }
         dies::here("after", "ending the colours");
         let prepared = self.unswitch_anew(of, way, commit).await?;
         if let (Some(steer), Some((live, made)), false) = (&way.steer, &way.live, way.by_kernel) {
