@@ -5,6 +5,7 @@
 //!     cargo run --release --example measured -- FILE PROGRAM [ARGUMENT...]
 //!
 //! FILE then holds milliseconds and KiB, on one line. Ends with the program's exit code.
+#![allow(clippy::disallowed_methods, reason = "it measures")]
 
 use std::{
     error::Error,

@@ -4,6 +4,7 @@
 //! removing their network, which any `up` and `down` needs as well; removes what it made.
 //!
 //!     cargo run --release --example raw_calls -- IMAGE PREFIX COUNT [AT-A-TIME]
+#![allow(clippy::disallowed_methods, reason = "it measures")]
 
 use std::{
     error::Error,

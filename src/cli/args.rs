@@ -86,7 +86,7 @@ pub enum Command {
 /// Arguments of `turnout serve`: every setting, each also from the environment or the daemon's own `.env`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// All settings.
+    /// One option for each setting of the table in `config`.
     #[command(flatten)]
     pub settings: crate::config::SettingsArgs,
 }
@@ -327,7 +327,7 @@ pub struct LettersArgs {
     pub socket: SocketArg,
 }
 
-/// Which letters.
+/// Which dead letters are to be sent once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
     /// Each dead one.

@@ -127,6 +127,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "another process, and no runtime here")]
     fn a_process_of_which_all_hangs_is_ended_all_the_same() {
         // While it starts, at once; in its work, after the grace and what the end may take beyond it.
         for (work, code, at_least) in [("begins", 0, Duration::ZERO), ("frozen", STUCK, SLACK)] {

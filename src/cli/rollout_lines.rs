@@ -239,7 +239,7 @@ mod tests {
             text.starts_with("shop: canary, step 1 of 2, deployment 12\n  waits for the end of a step until "),
             "{text}"
         );
-        assert!(text.contains(", 1 min 40 s more\n") && text.contains("blueshop  next    0e068cc  5 %"), "{text}");
+        assert!(text.contains(", 1 min 40 s more\n") && text.contains("blueshop   next    0e068cc  5 %"), "{text}");
         let line = line(&seen);
         assert!(line.contains("redshop live 95 % 123.0/s failed 0.0 % p50 5 ms p99 5 ms; blueshop next 5 %"), "{line}");
         assert!(!line.contains("green") && !line.contains('\n'), "{line}");

@@ -476,7 +476,7 @@ async fn keep_copies(store: Store, keep: usize) {
     if keep == 0 {
         return;
     }
-    let now = std::time::SystemTime::now();
+    let now = crate::deploy::now();
     // One of the future says nothing.
     let age = store.last_copy().and_then(|made| now.duration_since(made).ok());
     let mut pause = age.map_or(Duration::ZERO, |age| COPY_EVERY.saturating_sub(age));

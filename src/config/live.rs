@@ -6,10 +6,10 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Secret,
@@ -223,7 +223,7 @@ impl LiveRepos {
         self.known.changes.subscribe()
     }
 
-    /// The file.
+    /// The file that is read: `repos.yaml`.
     pub fn file(&self) -> &Path {
         &self.known.file
     }
@@ -465,6 +465,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "set as the time of a file")]
     fn a_secret_file_counts_as_it_is_now() {
         let (bench, live) = Bench::new("shop: $/shop\n");
         let file = bench.dir.path().join("hook");

@@ -128,6 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "set as the time of a file")]
     fn it_is_what_the_file_says_now() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("secret");

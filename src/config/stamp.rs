@@ -25,6 +25,7 @@ impl Stamp {
     /// Changed so recently that it may change again and keep its stamp.
     pub(super) fn is_fresh(&self) -> bool {
         let modified = u64::try_from(self.modified.0).unwrap_or(0);
+        #[expect(clippy::disallowed_methods, reason = "compared with the time of a file")]
         let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(modified));
         // A time in the future says nothing, so it counts as fresh.
         age.map_or(true, |age| age < TOO_FRESH)

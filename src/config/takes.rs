@@ -43,7 +43,7 @@ pub enum Takes {
     Networks,
     /// An access mode, in octal.
     Mode,
-    /// A path.
+    /// A path on this machine.
     Path,
     /// The address of a Docker engine.
     Engine,

@@ -1,5 +1,6 @@
 //! Lets one caller at a time look at a file. Others wait for at most a moment and then go on with what is known, for
 //! the disk may hang.
+#![expect(clippy::disallowed_methods, reason = "threads wait here, by a condition variable")]
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},

@@ -4,7 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> i64 {
-    at_ms(SystemTime::now())
+    at_ms(now())
+}
+
+/// The time of now. What waits for something goes by tokio's clock instead.
+#[expect(clippy::disallowed_methods, reason = "where the daemon reads it")]
+pub fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A time in milliseconds since the Unix epoch; one before it counts as that.

@@ -3,15 +3,12 @@
 //! Half a plan is never resumed: what the engine did before it went, or something else changed meanwhile, shows in the next
 //! look. While nothing can be done the deployment is put down, and taken up by its row alone, as after a crash.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::SystemTime,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Deployer, Failure, by_hand, called_off,
+    Deployer, Failure, by_hand, called_off, clock,
     colours::{self, Broke, Moved, Planned, Way},
     failure::Engine as EngineIs,
     guard, leftovers, now_ms,
@@ -57,7 +54,7 @@ pub(super) struct Done {
 
 /// What a deployment comes to, where it does not fail.
 pub(super) enum Came {
-    /// Everything runs.
+    /// It has come to its verdict: everything runs as it should.
     Done(Done),
     /// There is nothing to be done until a fact comes from outside.
     Waits(Box<woken::Wait>),
@@ -377,7 +374,7 @@ impl<'a> Drive<'a> {
         let watch = match bake {
             Some(_) => None,
             None => match self.deployer.planner.engine().await {
-                Ok(engine) => watch_on::from(&engine, SystemTime::now(), timeouts.watch).await,
+                Ok(engine) => watch_on::from(&engine, clock::now(), timeouts.watch).await,
                 Err(_) => None,
             },
         };
@@ -445,7 +442,7 @@ impl<'a> Drive<'a> {
             watched.extend(earlier.into_iter().filter(|one| there.contains(&one.id) && !fresh.contains(&one.id)));
         }
         self.found.started.clone_from(&watched);
-        let mut looked = SystemTime::now();
+        let mut looked = clock::now();
         let unjudged = self.unjudged().await?;
         let doubtful = engine.doubtful(project, &watched, timeouts.settle, unjudged.is_none());
         let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;

@@ -56,7 +56,7 @@ mod watch_on;
 mod watches;
 mod woken;
 
-pub use clock::now_ms;
+pub use clock::{now, now_ms};
 pub use deployer::Deployer;
 pub use failure::Failure;
 pub use guard::said;

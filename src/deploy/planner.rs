@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, read_proxies},
+    engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, read_proxy_variables},
     files, git,
     inputs::InputSettings,
     plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume, Pull},
@@ -33,7 +33,7 @@ const SILENT: u64 = 15;
 /// Pause between two attempts to reach an engine that is down.
 pub const ENGINE_RETRY: Duration = Duration::from_secs(2);
 
-/// Plans deployments.
+/// Plans deployments: reads, decides, and changes nothing.
 pub struct Planner {
     /// Settings of the daemon.
     pub settings: Arc<Settings>,
@@ -89,7 +89,7 @@ pub struct Dressed {
     pub images_are_there: bool,
     /// Networks, by Compose key with their names, that another project of the deployment makes before this plan is carried out.
     pub networks_to_come: BTreeMap<String, String>,
-    /// Volumes likewise.
+    /// Volumes, by Compose key with their names, that are likewise made before.
     pub volumes_to_come: BTreeMap<String, String>,
     /// Networks and volumes that none of its services uses are made as well: they are for the colours.
     pub all_resources: bool,
@@ -124,7 +124,9 @@ impl Planner {
         };
         let engine = Engine::connect_with(&self.endpoint, settings).await?.with_clock(self.clock.clone());
         Ok(match docker_config_directory(&environment) {
-            Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
+            Some(directory) => {
+                engine.with_proxy_variables(read_proxy_variables(&directory, &self.endpoint.to_string()).await)
+            }
             None => engine,
         })
     }

@@ -4,10 +4,10 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use super::{Failure, Planner, busy, leftovers};
+use super::{Failure, Planner, busy, clock, leftovers};
 use crate::{
     config::{Repo, units},
     decide::leftovers::{self as decide, Judged, short},
@@ -179,7 +179,7 @@ impl Pruned {
         for folder in [&folder, &folder.join("images")] {
             for (path, _) in files(folder) {
                 let old = fs::metadata(&path).and_then(|meta| meta.modified());
-                let old = old.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED));
+                let old = old.is_ok_and(|at| clock::now().duration_since(at).is_ok_and(|age| age > ABANDONED));
                 if old && path.extension().is_some_and(|ext| ext == "new") {
                     self.file(&path, format!("{}, half-written", path.display()), dry);
                 }

@@ -1,7 +1,8 @@
 //! One deployment from the queue to its end, and the record of that.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{

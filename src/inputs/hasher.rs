@@ -215,6 +215,7 @@ fn read<R: io::Read, E>(
     Ok((settled.then_some(opened), hash.finalize().into()))
 }
 
+#[expect(clippy::disallowed_methods, reason = "compared with the times of files")]
 fn now() -> i128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)

@@ -101,7 +101,7 @@ pub async fn image_inputs(
     for (image, services) in wanted {
         for service in services {
             let options = BuildOptions::default();
-            let request = BuildRequest::of(project, service, &project.environment, engine.proxies(), options);
+            let request = BuildRequest::of(project, service, &project.environment, engine.proxy_variables(), options);
             let request = request.and_then(|request| {
                 let (builder, _) = request.choose(settings.builder, engine.version())?;
                 Ok((request, builder))

@@ -130,7 +130,7 @@ async fn whole(request: Request, next: Next) -> Response {
     }
 }
 
-/// The routes.
+/// What the control socket answers, path by path. Who may ask is decided by the rights of the socket file.
 pub fn router(control: Control) -> Router {
     Router::new()
         .route("/v1/status", get(status::status))

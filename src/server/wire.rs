@@ -21,17 +21,17 @@ pub struct Payload {
 /// An error answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ErrorReply {
-    /// What happened.
+    /// What happened, in a sentence for whoever asked; secrets are blotted out.
     pub error: String,
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// `POST /v1/deployments`.
+/// What `POST /v1/deployments` takes: a deployment is queued as if somebody had pushed, or another commit is brought.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeployRequest {
-    /// Repository name.
+    /// The repository's name in repos.yaml.
     pub repo: String,
     /// Rebuild every image that the repository builds.
     #[serde(default)]
@@ -56,17 +56,17 @@ pub struct DeployRequest {
     pub new_stack: bool,
 }
 
-/// `POST /v1/hold`.
+/// What `POST /v1/hold` takes: pushes are remembered and not deployed, until a release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HoldRequest {
-    /// Repository name.
+    /// The repository's name in repos.yaml.
     pub repo: String,
     /// Who asks, for the record.
     #[serde(default)]
     pub who: Option<String>,
 }
 
-/// Its answer.
+/// The answer to `POST /v1/hold`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HoldReply {
     /// What is to be said.
@@ -75,7 +75,7 @@ pub struct HoldReply {
     pub hold: Hold,
 }
 
-/// Its answer.
+/// The answer to `POST /v1/deployments`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeployReply {
     /// The deployment queued.
@@ -99,7 +99,7 @@ pub struct AskRequest {
     pub bake_only: bool,
 }
 
-/// `POST /v1/repositories/{name}/maintain`.
+/// What `POST /v1/repositories/{name}/maintain` takes: the proxy itself answers all requests, or stops doing so.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MaintainRequest {
     /// Whether from now on, or no longer.
@@ -114,7 +114,7 @@ pub struct MaintainRequest {
 pub struct PreviewReply {
     /// Its Compose project.
     pub project: String,
-    /// Its commit.
+    /// The commit that the colour was made of; none where it is not recorded.
     pub commit: Option<String>,
     /// What it can be asked at.
     pub places: Vec<PreviewPlace>,
@@ -126,10 +126,10 @@ pub struct PreviewReply {
     pub cookie: Option<String>,
 }
 
-/// One of them.
+/// A container port of a next colour, as the host reaches it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PreviewPlace {
-    /// The service.
+    /// The service's name in the Compose file.
     pub service: String,
     /// The port in its container.
     pub port: u16,
@@ -139,7 +139,7 @@ pub struct PreviewPlace {
     pub http: bool,
 }
 
-/// Their answer.
+/// The answer to `rollback`, `promote` and `abort`: one of the two is there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AskedReply {
     /// What was done.
@@ -252,10 +252,10 @@ pub struct RolloutColour {
     pub counts: Option<Counts>,
 }
 
-/// One of them.
+/// A colour: whose it is, where it stands, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColourStatus {
-    /// `red`.
+    /// The colour's name, as `red`; only names of the repository's pair occur.
     pub colour: String,
     /// The Compose project.
     pub project: String,
@@ -265,16 +265,16 @@ pub struct ColourStatus {
     pub generation: i64,
     /// The deployment that made it.
     pub deployment: Option<i64>,
-    /// Its commit.
+    /// The commit that it was made of; none where it is not recorded.
     pub commit: Option<String>,
     /// Since when it stands so, in milliseconds since 1970.
     pub since: i64,
 }
 
-/// `POST /v1/plan`.
+/// What `POST /v1/plan` takes; nothing is changed by it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanRequest {
-    /// Repository name.
+    /// The repository's name in repos.yaml.
     pub repo: String,
     /// As if `deploy --rebuild`.
     #[serde(default)]
@@ -299,7 +299,7 @@ pub enum Planned {
     Refused(ErrorReply),
 }
 
-/// Its answer.
+/// The plan of a repository as it would be deployed now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanReply {
     /// What is to be said before the plan.
@@ -316,18 +316,18 @@ pub struct PlanReply {
 pub enum Followed {
     /// A line that is kept.
     Line {
-        /// Deployment.
+        /// The number of the deployment whose line it is.
         deployment: i64,
-        /// Repository.
+        /// The name of its repository, since one log may tell of many.
         repo: String,
-        /// The line.
+        /// The line as it lies in the database, with its number.
         line: LogLine,
     },
     /// Something that only matters while one watches.
     Live {
-        /// Deployment.
+        /// The number of the deployment that it happened in.
         deployment: i64,
-        /// The event.
+        /// What happened, such as how far a pull is; it is kept nowhere.
         event: Event,
     },
     /// A deployment began, in the log of many. Only for those who ask for their position.
@@ -420,7 +420,7 @@ impl<'de> Deserialize<'de> for Position {
     }
 }
 
-/// `GET /v1/status`.
+/// The answer to `GET /v1/status`, for one repository or all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusReply {
     /// Version of the daemon.
@@ -440,7 +440,7 @@ pub struct StatusReply {
     /// What a push that comes now would wait for, as `/readyz` has it.
     #[serde(default)]
     pub waiting_for: Vec<String>,
-    /// The repositories.
+    /// Every configured repository, in the order of repos.yaml.
     pub repos: Vec<RepoStatus>,
     /// Destinations with letters that wait or are dead.
     #[serde(default)]
@@ -473,9 +473,9 @@ pub struct StrayStatus {
     pub repository: String,
     /// Where that lay, where known.
     pub path: Option<String>,
-    /// Its containers.
+    /// Those that are left of it, whether or not they run.
     pub containers: Vec<ContainerStatus>,
-    /// Its volumes.
+    /// Names of the volumes that carry its labels; external ones do not.
     pub volumes: Vec<String>,
     /// The command that removes its containers and networks; `-v` after it removes its volumes, too.
     pub remove: String,
@@ -483,7 +483,7 @@ pub struct StrayStatus {
     pub adopt: String,
 }
 
-/// `POST /v1/letters/again`.
+/// What `POST /v1/letters/again` takes: letters that nobody could be brought are tried anew.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AgainRequest {
     /// Which dead letter is to be sent again; none: all of them.
@@ -494,18 +494,18 @@ pub struct AgainRequest {
 /// Whether something works.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Health {
-    /// It does.
+    /// Whether it works; `text` tells what does not.
     pub ok: bool,
     /// Its version, or what is wrong.
     pub text: String,
 }
 
-/// One repository.
+/// A configured repository: what it follows, what runs of it and what is under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RepoStatus {
-    /// Name.
+    /// Its name in repos.yaml.
     pub name: String,
-    /// Path.
+    /// The work tree on this machine.
     pub path: String,
     /// Compose project and files, or why they are not known.
     pub project: Health,
@@ -553,9 +553,9 @@ pub struct RepoStatus {
 /// For what a deployment waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitStatus {
-    /// Which.
+    /// The number of the deployment that waits.
     pub deployment: i64,
-    /// What happened.
+    /// What stands in its way, as a sentence with secrets blotted out.
     pub why: String,
     /// Until when: milliseconds since the Unix epoch.
     pub until: i64,
@@ -564,9 +564,9 @@ pub struct WaitStatus {
 /// What a deployment that did not succeed has left running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
-    /// Its commit.
+    /// The commit that it was about, in full.
     pub commit: String,
-    /// The deployment.
+    /// The number of that deployment.
     pub deployment: i64,
     /// How it ended.
     pub state: State,
@@ -595,11 +595,11 @@ impl std::fmt::Display for Left {
 /// A commit that was asked for by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ByHand {
-    /// The commit.
+    /// The commit that was deployed, in full.
     pub commit: String,
     /// What was asked for: digits, a tag, a branch.
     pub asked: Option<String>,
-    /// The deployment.
+    /// The number of the deployment that brought it.
     pub deployment: i64,
     /// The followed branch, where known.
     pub branch: Option<String>,
@@ -607,16 +607,16 @@ pub struct ByHand {
     pub branch_commit: Option<String>,
 }
 
-/// One container.
+/// A container of a project, as the engine lists it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ContainerStatus {
-    /// Service.
+    /// The service whose container it is, by its label.
     pub service: String,
-    /// Name.
+    /// Its name at the engine, as `shop-web-1`.
     pub name: String,
     /// State and health in the engine's words, for instance `Up 3 minutes (healthy)`.
     pub status: String,
-    /// Image reference.
+    /// The image as the container was made from it: a reference, or an id where its tag has moved on.
     pub image: String,
     /// Published ports in words.
     pub ports: String,

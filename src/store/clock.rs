@@ -52,12 +52,17 @@ impl Clock {
 }
 
 /// The wall clock: milliseconds since 1970, UTC.
+#[expect(clippy::disallowed_methods, reason = "where the store reads it; tests give it another")]
 pub(super) fn wall() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// The clock that nobody can set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a step took; the store works on threads too, and tests give it another"
+)]
 fn since() -> Duration {
     static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     FIRST.get_or_init(Instant::now).elapsed()

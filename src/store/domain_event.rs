@@ -59,7 +59,7 @@ const MOST_TEXT: usize = 1024;
 pub enum DomainEvent {
     /// The daemon has opened its store and found what was under way.
     DaemonBegan {
-        /// turnout's version.
+        /// The version of turnout that began, as `turnout --version` has it.
         version: String,
     },
     /// The daemon ends in an orderly way.

@@ -8,11 +8,11 @@ use crate::rollout::{Bake, Generation, Phase, Rollout, UnderWay, Watch};
 /// A repository's rollout, and the deployment that is under way in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The repository.
+    /// The name of the repository, by which there is one row.
     pub repo: String,
     /// The deployment under way.
     pub deployment: Option<DeploymentId>,
-    /// The state.
+    /// Its state, as [`crate::rollout::next`] takes and gives it.
     pub rollout: Rollout,
 }
 

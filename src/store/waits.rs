@@ -61,7 +61,7 @@ impl Store {
     }
 }
 
-/// Of all.
+/// Those of all repositories.
 const SELECT: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase, asked, asked_why, asked_until
   FROM rollouts WHERE phase IS NOT NULL AND deployment IS NOT NULL";
 /// Of one repository, found by its name.

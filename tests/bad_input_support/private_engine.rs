@@ -94,12 +94,11 @@ impl PrivateEngine {
         }
     }
 
-    /// For `--docker-host`.
+    /// What `--docker-host` takes.
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
-    /// A connection.
     pub fn connect(&self) -> Docker {
         Docker::connect_with_unix(&self.socket().to_string_lossy(), 20, bollard::API_DEFAULT_VERSION)
             .expect("a client needs no engine")

@@ -94,7 +94,6 @@ impl Daemon {
         })
     }
 
-    /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -136,7 +135,7 @@ impl Daemon {
         self.turnout_json(&["history", "--json", "--limit", "1000"]).as_array().cloned().expect("an array")
     }
 
-    /// One deployment.
+    /// The deployment of this number, as `history --json` has it.
     pub fn deployment(&self, id: i64) -> Option<Value> {
         self.history().into_iter().find(|d| d["id"].as_i64() == Some(id))
     }

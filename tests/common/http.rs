@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-/// An answer.
+/// An answer of HTTP/1.1, read to its end.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// Status code.
     pub status: u16,
     /// Headers, names in lower case.
     pub headers: Vec<(String, String)>,

@@ -11,9 +11,9 @@ use super::{http, unique};
 /// What the push says. Change fields to make it say something else.
 #[derive(Debug, Clone)]
 pub struct Push {
-    /// `owner/name`.
+    /// `owner/name`, as the forge calls the repository.
     pub full_name: String,
-    /// Full ref.
+    /// `refs/heads/…` or `refs/tags/…`.
     pub git_ref: String,
     /// Commit before; all zero for a new branch.
     pub before: String,

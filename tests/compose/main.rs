@@ -1,5 +1,9 @@
 //! `turnout compose` as a person meets it, beside the real `docker compose`, on a real engine.
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,

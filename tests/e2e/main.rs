@@ -1,5 +1,9 @@
 //! The whole program: a push comes in, containers come out; and all that may go wrong on the way.
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
@@ -57,6 +61,7 @@ mod switch_files;
 mod switch_killed;
 mod switch_preview;
 mod switch_promote;
+mod switch_protocols;
 mod switch_refused;
 mod switch_stays;
 mod turned_link;

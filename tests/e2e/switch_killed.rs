@@ -28,7 +28,7 @@ const THROUGH: u64 = 200;
 /// The state of all is looked at after so many ends.
 const ROUND: usize = 5;
 
-/// What ends.
+/// Which processes are ended, by SIGKILL unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Daemon,

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
+pub mod certificates;
 pub mod dice;
 pub mod load;
 pub mod switched;

@@ -14,7 +14,7 @@ use crate::common::{
 pub struct Switched {
     /// Goes first, but for its networks: what stays may have volumes that a colour made.
     _staying: ProjectGuard,
-    /// The repository.
+    /// The repository, its remote, and where pushes to it go.
     pub site: Site,
     /// Where the web service is published.
     pub web: SocketAddr,

@@ -24,7 +24,7 @@ type Container = (String, Option<u32>, &'static str, Vec<String>);
 /// What can be compared: IDs are the engines' own, and how a container ended depends on the moment.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    /// By name.
+    /// By the name of the container.
     containers: BTreeMap<String, Container>,
     networks: Vec<String>,
     volumes: Vec<String>,

@@ -1,5 +1,9 @@
 //! The Compose engine against a real Docker engine: applied steps, versions, ways there, and waits that end.
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,

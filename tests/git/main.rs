@@ -1,5 +1,9 @@
 //! Updates of work trees against real git: over files, HTTP and SSH, with hooks, locks, kills and hostile remotes.
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// A request.
+/// A request that came, with the password or token that was shown.
 pub struct Asked {
     pub method: String,
     target: String,
@@ -24,7 +24,7 @@ impl Asked {
     }
 }
 
-/// An answer.
+/// What is to be answered.
 pub struct Said {
     status: u16,
     headers: String,

@@ -289,7 +289,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/docker/src/context.rs", "contexts of Docker's client"),
     ("crates/net/src/dial.rs", "certificates of servers, named in settings of Docker's client"),
     ("crates/registry/src/credentials.rs", "config.json of Docker's client"),
-    ("crates/docker/src/proxies.rs", "config.json of Docker's client"),
+    ("crates/docker/src/proxy_variables.rs", "config.json of Docker's client"),
     ("crates/git/src/arrived.rs", "the index of a pack, in .git"),
     ("crates/git/src/auth.rs", "known_hosts, named in repos.yaml"),
     ("crates/git/src/key_file.rs", "keys, named in repos.yaml"),
@@ -361,5 +361,31 @@ fn files_that_a_commit_chose_are_opened_at_the_gate() {
     }
     let gone = OPENERS.iter().filter(|(known, _)| !openers.contains(*known));
     faults.extend(gone.map(|(known, _)| format!("{known} opens nothing any more: take it out of the list")));
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Tests may read the clock, so clippy's list of banned calls is off in them; a sleep says nevertheless why it is none that waits
+/// for something to have happened.
+#[test]
+fn a_sleep_in_a_test_says_why() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    rust_files(&root.join("tests"), &mut files);
+    rust_files(&root.join("crates"), &mut files);
+    let (mut seen, mut faults) = (0, Vec::new());
+    let sleep = ["thread::", "sleep("].concat();
+    for file in files.iter().filter(|file| file.components().any(|part| part.as_os_str() == "tests")) {
+        let text = fs::read_to_string(file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(&sleep)) {
+            seen += 1;
+            let item = lines[..at].iter().rev().take_while(|line| !line.starts_with('}'));
+            if !item.into_iter().any(|line| line.contains("#[expect(clippy::disallowed_methods, reason")) {
+                let place = file.strip_prefix(root).unwrap().display();
+                faults.push(format!("{place}:{}: wait for what is to happen, or say why not in an `expect`", at + 1));
+            }
+        }
+    }
+    assert!(seen > 0, "no sleep is found any more: what does this test look for?");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

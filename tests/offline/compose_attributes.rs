@@ -163,7 +163,7 @@ fn request(project: &Project) -> Result<String, EngineError> {
         volumes_from: &[],
         inherited: &[],
         profiles: &BTreeMap::new(),
-        proxies: &HashMap::new(),
+        proxy_variables: &HashMap::new(),
         version: ApiVersion::v1(51),
     })?;
     let body = serde_json::to_value(&spec.body).unwrap();

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 pub struct Case {
     /// `category/name`.
     pub name: String,
-    /// Its folder.
+    /// Where its files lie.
     pub directory: PathBuf,
 }
 

@@ -1,4 +1,8 @@
 //! What needs neither Docker, nor a network, nor root: rules of the tree, the loader, the store, the webhook.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
 // For the long JSON of compose_attributes.
 #![recursion_limit = "512"]
 #![allow(
@@ -35,6 +39,7 @@ mod store;
 mod store_facts;
 mod store_holds;
 mod store_journal;
+mod store_readers;
 mod store_rollouts;
 mod store_waits;
 mod webhook_bench;

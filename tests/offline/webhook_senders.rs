@@ -188,7 +188,7 @@ async fn what_was_proven_is_recorded_whole_though_its_sender_is_gone() {
 struct Slow {
     store: Store,
     turns: Arc<tokio::sync::Semaphore>,
-    /// Somebody waits.
+    /// Told as soon as a delivery waits for its turn.
     asked: Arc<tokio::sync::Notify>,
 }
 

@@ -32,7 +32,7 @@ const LARGEST: u64 = 1 << 20;
 /// Characters of a host that become a file's name; longer ones are named by their digest.
 const NAMED: usize = 200;
 
-/// The folder.
+/// The folder in which accounts, orders under way, keys and certificates lie.
 #[derive(Debug, Clone)]
 pub struct Files {
     folder: PathBuf,
@@ -157,6 +157,7 @@ impl Files {
 }
 
 /// Seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "compared with the ends of certificates")]
 pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

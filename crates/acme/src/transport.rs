@@ -35,7 +35,6 @@ pub(crate) struct Transport {
     open: Option<(String, SendRequest<Full<Bytes>>)>,
 }
 
-/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -49,6 +48,7 @@ impl Answer {
     }
 
     /// In how long it may be asked again.
+    #[expect(clippy::disallowed_methods, reason = "compared with a server's date")]
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         retry_after(self.header("retry-after")?, SystemTime::now())
     }

@@ -4,12 +4,12 @@
 //! What is asked is the same, in the same order, only earlier. The look is made again where the name turns out to be another
 //! one, which costs the engine one list, and where reading the files took long, as the engine may have changed meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use turnout_compose::{load, remote};
 use turnout_docker::{ClientSettings, Endpoint, Engine, EngineError, observe::Look};
 
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 /// How old a look may be that is planned upon. Reading files takes milliseconds; what takes longer came from elsewhere
 /// (`include` of a repository), or somebody was asked.

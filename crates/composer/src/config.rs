@@ -23,7 +23,6 @@ use turnout_compose::{
 use turnout_report::table::table;
 use turnout_yaml::Node;
 
-/// `config`.
 pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8> {
     let wants_digests = args.resolve_image_digests || args.lock_image_digests;
     let mut request = session.request()?;

@@ -30,7 +30,6 @@ const PIECE: usize = 64 * 1024;
 const DIRECTORY: u32 = 1 << 31;
 const SYMLINK: u32 = 1 << 27;
 
-/// `cp`.
 pub(super) async fn cp(session: &Session, args: &CpArgs) -> anyhow::Result<u8> {
     ensure!(!args.source.is_empty(), "source can not be empty");
     ensure!(!args.destination.is_empty(), "destination can not be empty");
@@ -372,7 +371,6 @@ async fn one(session: &Session, service: &str, index: Option<u32>) -> anyhow::Re
     }
 }
 
-/// `export`.
 pub(super) async fn export(session: &Session, args: &ExportArgs) -> anyhow::Result<u8> {
     if args.output.is_none() && io::stdout().is_terminal() {
         bail!("output option is required when exporting to terminal (write --output FILE)");
@@ -393,7 +391,6 @@ pub(super) async fn export(session: &Session, args: &ExportArgs) -> anyhow::Resu
     Ok(0)
 }
 
-/// `commit`.
 pub(super) async fn commit(session: &Session, args: &CommitArgs) -> anyhow::Result<u8> {
     let (engine, container) = one(session, &args.service, args.index).await?;
     let image = args.image.clone().unwrap_or_default();

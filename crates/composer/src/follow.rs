@@ -118,7 +118,7 @@ pub(super) struct Happened {
     pub what: What,
 }
 
-/// What happened.
+/// What became of the container.
 pub(super) enum What {
     Began,
     Ended(i64),
@@ -177,6 +177,7 @@ pub(super) async fn restarts(engine: &Engine, id: &str) -> anyhow::Result<bool> 
 
 /// Now, since the Unix epoch, by the engine's clock: it is the one that stamps events and logs.
 pub(super) async fn engine_time(engine: &Engine) -> anyhow::Result<Duration> {
+    #[expect(clippy::disallowed_methods, reason = "compared with times that the engine tells")]
     let own = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if matches!(engine.endpoint(), Endpoint::Unix(_)) {
         return Ok(own);

@@ -21,7 +21,6 @@ use turnout_compose::labels;
 use turnout_docker::EngineError;
 use turnout_report::table::{size, span, table};
 
-/// `port`.
 pub(super) async fn port(session: &Session, args: &PortArgs) -> anyhow::Result<u8> {
     let project = session.project_name()?;
     let engine = session.engine().await?;
@@ -66,7 +65,6 @@ fn listed_ports(mut ports: Vec<PortSummary>, protocol: Option<&str>) -> anyhow::
     Ok(0)
 }
 
-/// `top`.
 pub(super) async fn top(session: &Session, args: &ServicesArgs) -> anyhow::Result<u8> {
     let project = session.project_name()?;
     let engine = session.engine().await?;
@@ -106,7 +104,6 @@ pub(super) async fn top(session: &Session, args: &ServicesArgs) -> anyhow::Resul
     Ok(0)
 }
 
-/// `images`.
 pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Result<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -211,7 +208,6 @@ fn age(created: Option<&str>) -> String {
     parsed.map_or_else(|| "N/A".to_owned(), |time| format!("{} ago", span(now().saturating_sub(time.unix_timestamp()))))
 }
 
-/// `events`.
 pub(super) async fn events(session: &Session, args: &EventsArgs) -> anyhow::Result<u8> {
     // A name that is misspelt would be waited for without end. Under COMPOSE_PROJECT_NAME no name is looked at, as in
     // the other commands.

@@ -22,7 +22,6 @@ use turnout_compose::{
 use turnout_docker::{Engine, EngineError};
 use turnout_plan::{self as plan, DownOptions, Observed, Plan, RemoveImages, RunState};
 
-/// `start`.
 pub(super) async fn start(session: &Session, args: &StartArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let at = look(session, &args.services).await?;
@@ -83,7 +82,6 @@ fn needed(project: &Project, services: &[String]) -> BTreeSet<String> {
     found
 }
 
-/// `stop`.
 pub(super) async fn stop(session: &Session, args: &StopArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let at = look(session, &args.services).await?;
@@ -91,7 +89,6 @@ pub(super) async fn stop(session: &Session, args: &StopArgs) -> anyhow::Result<u
     run(session, &at, plan, args.timeout, &progress).await
 }
 
-/// `restart`.
 pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let mut at = look(session, &args.services).await?;
@@ -110,7 +107,6 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
     run(session, &at, plan, args.timeout, &progress).await
 }
 
-/// `kill`.
 pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let subject = session.subject_with(&args.services)?;
@@ -140,7 +136,6 @@ pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u
     Ok(0)
 }
 
-/// `rm`.
 pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let mut at = look(session, &args.services).await?;
@@ -167,7 +162,6 @@ pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
     run(session, &at, plan, None, &progress).await
 }
 
-/// `down`.
 pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let Subject { name, project } = session.subject_with(&args.services)?;

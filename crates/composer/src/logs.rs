@@ -14,7 +14,6 @@ use super::{
 };
 use turnout_docker::{Engine, LogOptions};
 
-/// `logs`.
 pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u8> {
     let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;

@@ -49,7 +49,6 @@ const CONTAINERS: Listing<'static> = Listing {
     minimum: 10,
 };
 
-/// `ps`.
 pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
     let subject = session.subject_with(&args.services)?;
     let mut statuses = args.status.clone();
@@ -93,7 +92,6 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// `ls`.
 pub(super) async fn ls(session: &Session, args: &LsArgs) -> anyhow::Result<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]

@@ -8,7 +8,6 @@ use super::{
 };
 use turnout_docker::image::push::push_one;
 
-/// `push`.
 pub(super) async fn push(session: &Session, args: &PushArgs) -> anyhow::Result<u8> {
     let mut project = session.load_without_environment(&args.services)?;
     if !args.include_deps {

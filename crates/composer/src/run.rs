@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let progress = progress.without_waits_of(name);
     converge::prepare(session, &mut project, &progress).await?;
     let engine = session.engine().await?;
-    let engine = session.with_proxies(&engine).await;
+    let engine = session.with_proxy_variables(&engine).await;
     surroundings(session, &engine, &project, args, &progress).await?;
     if session.global.dry_run {
         return Ok(0);

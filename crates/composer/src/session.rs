@@ -29,7 +29,7 @@ use turnout_docker::{
     Apply, ApplyError, ClientSettings, Endpoint, Engine, EngineError, ImageSettings, Report,
     image::{BuildOptions, BuilderChoice},
     patience::{GRACE, unless_given_up},
-    read_proxies,
+    read_proxy_variables,
 };
 use turnout_plan::{Earlier, Extent, Observed, Plan};
 use turnout_registry::{Credentials, docker_config_directory};
@@ -64,7 +64,7 @@ pub(super) struct Session {
 
 /// The project a command is about: loaded, or only known by name.
 pub(super) struct Subject {
-    /// Project name.
+    /// The Compose project's name.
     pub name: String,
     /// The project, where its files were read.
     pub project: Option<Project>,
@@ -438,7 +438,7 @@ impl Session {
         let plan = self.narrowed(plan)?;
         progress.begin(&plan);
         let credentials = self.credentials();
-        let engine = self.with_proxies(engine).await;
+        let engine = self.with_proxy_variables(engine).await;
         let run = self.run_of(project, &plan, stop_timeout, progress, &credentials);
         let done = engine.apply(&run).await;
         match &done {
@@ -469,7 +469,7 @@ impl Session {
     ) -> anyhow::Result<Report> {
         let plan = self.narrowed(plan)?;
         let credentials = self.credentials();
-        let engine = self.with_proxies(engine).await;
+        let engine = self.with_proxy_variables(engine).await;
         let done = engine.apply(&self.run_of(project, &plan, None, reporter, &credentials)).await;
         done.map_err(|error| match error {
             ApplyError::Step { error, .. } => anyhow::Error::new(error),
@@ -478,10 +478,10 @@ impl Session {
     }
 
     /// The engine with the proxy variables that the Docker CLI gives to containers and builds.
-    pub(super) async fn with_proxies(&self, engine: &Engine) -> Engine {
+    pub(super) async fn with_proxy_variables(&self, engine: &Engine) -> Engine {
         let Some(directory) = docker_config_directory(&self.environment) else { return engine.clone() };
-        let proxies = read_proxies(&directory, &engine.endpoint().to_string()).await;
-        engine.clone().with_proxies(proxies)
+        let proxy_variables = read_proxy_variables(&directory, &engine.endpoint().to_string()).await;
+        engine.clone().with_proxy_variables(proxy_variables)
     }
 
     /// Registry credentials of the user.
@@ -646,6 +646,7 @@ pub(super) async fn interrupted() {
 
 /// Seconds since the Unix epoch.
 pub(super) fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "ages are told by it")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

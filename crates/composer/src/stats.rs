@@ -67,7 +67,6 @@ const VOLUMES: Listing<'static> = Listing {
     minimum: 10,
 };
 
-/// `stats`.
 pub(super) async fn stats(session: &Session, args: &StatsArgs) -> anyhow::Result<u8> {
     let subject = session.subject_with(args.service.as_slice())?;
     let engine = session.engine().await?;
@@ -208,7 +207,6 @@ fn binary(bytes: u64) -> String {
     scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4)
 }
 
-/// `volumes`.
 pub(super) async fn volumes(session: &Session, args: &VolumesArgs) -> anyhow::Result<u8> {
     let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;

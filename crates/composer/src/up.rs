@@ -12,7 +12,6 @@ use super::{
 };
 use turnout_plan::{self as plan, Earlier, Intent, Observed, Plan};
 
-/// `up`.
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     super::attach::consistent(args)?;
     let mut project = session.load_looking(&args.services).await?;
@@ -105,7 +104,6 @@ pub(super) async fn scale(session: &Session, args: &ScaleArgs) -> anyhow::Result
     Ok(0)
 }
 
-/// `create`.
 pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Result<u8> {
     let mut project = session.load_looking(&args.services).await?;
     let intent = Intent {

@@ -22,7 +22,7 @@ pub struct Clock(Arc<Mutex<Option<Known>>>);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    /// Nanoseconds.
+    /// How far the engine's clock is ahead of ours, in nanoseconds.
     pub(super) ahead: i64,
     pub(super) at: Instant,
     /// Our clock at that moment, in nanoseconds since 1970.
@@ -60,9 +60,15 @@ pub(super) fn narrow(at: i128) -> Option<i64> {
     i64::try_from(at).ok()
 }
 
+/// Now by our clock. What waits goes by tokio's instead.
+#[expect(clippy::disallowed_methods, reason = "compared with times that the engine tells")]
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Now by our clock, in nanoseconds since 1970.
 pub(super) fn here() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 

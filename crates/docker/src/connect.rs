@@ -110,7 +110,7 @@ impl Engine {
             call_timeout,
             version: ApiVersion { major: agreed.major_version, minor: agreed.minor_version },
             endpoint: Arc::new(endpoint.clone()),
-            proxies: Arc::new(HashMap::new()),
+            proxy_variables: Arc::new(HashMap::new()),
             settings,
             clock: Clock::default(),
         })

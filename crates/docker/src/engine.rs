@@ -26,7 +26,7 @@ pub struct Engine {
     pub(super) version: ApiVersion,
     pub(super) endpoint: Arc<Endpoint>,
     /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
-    pub(super) proxies: Arc<HashMap<String, String>>,
+    pub(super) proxy_variables: Arc<HashMap<String, String>>,
     pub(super) settings: Arc<ClientSettings>,
     pub(super) clock: Clock,
 }
@@ -109,13 +109,13 @@ impl Engine {
 
     /// Sets the variables that every container and build receives unless the service sets them: the CLI's
     /// `proxies.default` section, as `HTTP_PROXY` and its like.
-    pub fn with_proxies(mut self, proxies: HashMap<String, String>) -> Engine {
-        self.proxies = Arc::new(proxies);
+    pub fn with_proxy_variables(mut self, proxy_variables: HashMap<String, String>) -> Engine {
+        self.proxy_variables = Arc::new(proxy_variables);
         self
     }
 
-    /// See [`Engine::with_proxies`].
-    pub fn proxies(&self) -> &HashMap<String, String> {
-        &self.proxies
+    /// The variables that containers and builds get, by name; set with [`Engine::with_proxy_variables`].
+    pub fn proxy_variables(&self) -> &HashMap<String, String> {
+        &self.proxy_variables
     }
 }

@@ -25,7 +25,7 @@ use turnout_compose::model::Project;
 use turnout_plan::RunState;
 use turnout_report::{Reporter, cut_texts::CUT};
 
-use super::{ContainerRef, Engine, EngineError, observe};
+use super::{ContainerRef, Engine, EngineError, clock, observe};
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
@@ -103,14 +103,14 @@ impl Engine {
         let Settle { project, started, settle, health_timeout, reporter, cancel } = *watch;
         let mut pending: Vec<&ContainerRef> = started.iter().collect();
         if pending.is_empty() {
-            return Ok(SystemTime::now());
+            return Ok(clock::now());
         }
         let ids: Vec<&str> = pending.iter().map(|c| c.id.as_str()).collect();
         let mut events = self.container_events(&ids, &["die", "health_status", "oom", "destroy"]);
         let began = Instant::now();
         let mut told = settle.is_zero();
         loop {
-            let looked = SystemTime::now();
+            let looked = clock::now();
             let inspected = join_all(pending.iter().map(|c| self.find_container(&c.id))).await;
             // Taken after the answers, so that the last look is never older than the settle time.
             let elapsed = began.elapsed();

@@ -105,7 +105,7 @@ impl Engine {
             volumes_from: &[],
             inherited: &[],
             profiles: &profiles,
-            proxies: self.proxies(),
+            proxy_variables: self.proxy_variables(),
             version: self.version(),
         })
     }

@@ -7,7 +7,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hyper::{Method, StatusCode};
@@ -15,6 +15,7 @@ use rustix::{
     io::Errno,
     process::{Pid, Signal, kill_process, test_kill_process},
 };
+use tokio::time::Instant;
 
 use crate::{
     FrontError, file,
@@ -37,7 +38,7 @@ pub struct Nginx {
     pub pid: Option<PathBuf>,
     /// Where it answers which deployment it has; an address of this machine alone.
     pub answers: SocketAddr,
-    /// The repository.
+    /// The repository as `repos.yaml` calls it.
     pub repository: String,
     /// How long it may take until the workers have what was written.
     pub patience: Duration,

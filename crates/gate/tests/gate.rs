@@ -1,4 +1,8 @@
 //! Small servers on the loopback network, each of which is ready, or not, in its own way.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
 use std::{

@@ -129,6 +129,7 @@ impl AccessLog {
 
     /// Hands in a line.
     pub(crate) fn note(&self, mut entry: Entry<'_>) {
+        #[expect(clippy::disallowed_methods, reason = "what the log says")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let line = match self.format {
             Format::Json => {

@@ -387,6 +387,7 @@ async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answ
 }
 
 /// By the clock as it is set.
+#[expect(clippy::disallowed_methods, reason = "what a line of the log says")]
 fn micros_since_1970() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
 }

@@ -15,6 +15,7 @@ thread_local! {
 
 /// The time of now.
 pub(crate) fn now() -> Date {
+    #[expect(clippy::disallowed_methods, reason = "what the headers say")]
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (second, date) = LAST.get();
     if second == seconds {
@@ -31,7 +32,7 @@ pub(crate) fn log(seconds: u64) -> String {
     format!("{day:02}/{}/{year:04}:{} +0000", name(&MONTHS, month - 1), time_of_day(seconds))
 }
 
-/// `2026-11-29T08:49:37.123Z`.
+/// In the form of RFC 3339, to the millisecond: `2026-11-29T08:49:37.123Z`.
 pub(crate) fn rfc3339(since: Duration) -> String {
     let seconds = since.as_secs();
     let (year, month, day) = civil(seconds / 86_400);

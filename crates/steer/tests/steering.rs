@@ -1,5 +1,9 @@
 //! What becomes of a question whose answer is late, lost, strange or a refusal; a stand-in plays the proxy. With the real one:
 //! `crates/proxy/tests`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
 use std::{

@@ -40,7 +40,7 @@ pub struct Node {
 pub enum Value {
     /// `null`, `~` or nothing.
     Null,
-    /// A boolean.
+    /// `true` or `false`, in the three spellings of each that the core schema has; `yes` and `on` are text.
     Bool(bool),
     /// An integer that fits 64 bits with a sign.
     Int(i64),
@@ -48,11 +48,11 @@ pub enum Value {
     Uint(u64),
     /// A floating-point number.
     Float(f64),
-    /// Text.
+    /// Whatever stands in quotes, and bare what is of no other type.
     Str(String),
     /// A date or time, normalised to RFC 3339. Compose refuses these outside `x-*` keys.
     Time(String),
-    /// A sequence.
+    /// The items of a sequence, in the order written.
     Seq(Vec<Node>),
     /// A mapping, in the order written.
     Map(Map),

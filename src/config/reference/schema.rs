@@ -14,13 +14,13 @@ use crate::{
 
 /// Durations as `report::units` reads them.
 const DURATION: &str = "^ *([0-9]+(ms|s|m|h|d))+ *$";
-/// Sizes likewise.
+/// Sizes as `report::units` reads them.
 const SIZE: &str = "^ *[0-9]+ *([bB]|[kK]|[mM]|[gG]|[kKmMgG][iI]?[bB])? *$";
 
 /// Names of repositories.
 const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$";
 
-/// The schema.
+/// The JSON Schema of `repos.yaml`, made of the same declarations as its reader, for editors.
 pub fn repos_schema() -> Value {
     let entry = entry(|_| true, &["path"]);
     let defaults = entry_of(&entry_properties(Key::is_shared), &[]);

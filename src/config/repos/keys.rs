@@ -52,9 +52,9 @@ pub enum Default {
     Needed,
     /// This word or text.
     Value(&'static str),
-    /// In bytes.
+    /// A size in bytes, which is shown with a unit.
     Size(u64),
-    /// This number.
+    /// A number of things, such as images or deployments.
     Count(usize),
     /// What these words say.
     Words(&'static str),

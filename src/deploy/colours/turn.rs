@@ -64,16 +64,21 @@ impl Deployer {
         let How::Made(making) = &way.how else { return Ok(()) };
         let stages = switch::stage::stages(&making.looked.coloured, &making.looked.derived);
         stages.notes.iter().for_each(|note| of.recorder.info(note.to_string()));
-        if let Some(first) = stages.first {
-            let started = self.bring_up(of, way, first, Which::Made, commit).await?;
-            let mut routes = way.made.routes_of(false);
-            self.ask(of, way, &engine, &started, &mut routes).await?;
-            learn(&mut way.made, routes);
-        }
-        if let Some(second) = stages.second {
-            // Made while the old ones run, so that only their start has to be waited for.
-            self.bring_up(of, way, second, Which::Created, commit).await?;
-        }
+        // What must not run twice is made while the others are asked: only its start has to be waited for when the old one ends.
+        let second = async {
+            match stages.second {
+                Some(second) => self.bring_up(of, way, second, Which::Created, commit).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        let Some(first) = stages.first else { return second.await };
+        let started = self.bring_up(of, way, first, Which::Made, commit).await?;
+        let mut routes = way.made.routes_of(false);
+        // Neither is given up in the middle for the other's sake: what is made is recorded.
+        let (asked, made) = tokio::join!(self.ask(of, way, &engine, &started, &mut routes), second);
+        asked?;
+        made?;
+        learn(&mut way.made, routes);
         Ok(())
     }
 
@@ -305,7 +310,7 @@ impl Deployer {
             let generation = u64::try_from(live.generation).unwrap_or_default();
             falls_back(wanted, &way.made.reach.fallback, &Second { name: &live.colour, generation, made: before });
         }
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let mut applied = way.steer.apply(&repo.name, &wanted).await;
         if applied.as_ref().is_err_and(|error| error.is_absent()) {
             recorder.warn(format!("{} is not there just now: it is started, or waited for", way.steer.name()));

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-/// `config`.
+/// What `turnout compose config` takes.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigArgs {
     /// Services; none = all

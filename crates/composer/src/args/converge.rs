@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::choices::PullChoice;
 
-/// `up`.
+/// What `turnout compose up` takes.
 #[derive(Debug, Clone, Args)]
 pub struct UpArgs {
     /// Services; none = all
@@ -95,7 +95,7 @@ pub struct UpArgs {
     pub watch: bool,
 }
 
-/// `watch`.
+/// What `turnout compose watch` takes.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// Services; none = all
@@ -111,7 +111,7 @@ pub struct WatchArgs {
     pub quiet: bool,
 }
 
-/// `create`.
+/// What `turnout compose create` takes.
 #[derive(Debug, Clone, Args)]
 pub struct CreateArgs {
     /// Services; none = all
@@ -140,12 +140,12 @@ pub struct CreateArgs {
     /// Number of containers of a service
     #[arg(long = "scale", value_name = "SERVICE=NUM")]
     pub scale: Vec<String>,
-    /// Answer yes
+    /// Answer every question with yes
     #[arg(short = 'y', long, alias = "y")]
     pub yes: bool,
 }
 
-/// `scale`.
+/// What `turnout compose scale` takes.
 #[derive(Debug, Clone, Args)]
 pub struct ScaleArgs {
     /// Services and their numbers of containers

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::ProgressKind;
 
-/// `build`.
+/// What `turnout compose build` takes.
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
     /// Services; none = all that build
@@ -68,7 +68,7 @@ pub struct BuildArgs {
     pub no_rm: bool,
 }
 
-/// `pull`.
+/// What `turnout compose pull` takes.
 #[derive(Debug, Clone, Args)]
 pub struct PullArgs {
     /// Services; none = all
@@ -96,7 +96,7 @@ pub struct PullArgs {
     pub quiet: bool,
 }
 
-/// `push`.
+/// What `turnout compose push` takes.
 #[derive(Debug, Clone, Args)]
 pub struct PushArgs {
     /// Services; none = all
@@ -112,7 +112,7 @@ pub struct PushArgs {
     pub quiet: bool,
 }
 
-/// `images`.
+/// What `turnout compose images` takes.
 #[derive(Debug, Clone, Args)]
 pub struct ImagesArgs {
     /// Services; none = all
@@ -120,19 +120,19 @@ pub struct ImagesArgs {
     /// Form of the output
     #[arg(long, value_parser = ["table", "json"], default_value = "table")]
     pub format: String,
-    /// Only IDs
+    /// Print only the IDs of images
     #[arg(short, long)]
     pub quiet: bool,
 }
 
-/// `commit`.
+/// What `turnout compose commit` takes.
 #[derive(Debug, Clone, Args)]
 pub struct CommitArgs {
-    /// Service
+    /// Service whose container is meant
     pub service: String,
     /// Image to make: `NAME[:TAG]`
     pub image: Option<String>,
-    /// Author
+    /// Who made the image, as `Name <name@example.org>`
     #[arg(short, long)]
     pub author: Option<String>,
     /// Dockerfile instruction to apply; repeat for several
@@ -141,7 +141,7 @@ pub struct CommitArgs {
     /// Number of the container
     #[arg(long)]
     pub index: Option<u32>,
-    /// Message
+    /// What the image says of its making
     #[arg(short, long)]
     pub message: Option<String>,
     /// Pause the container meanwhile; `--pause=false` not to
@@ -149,10 +149,10 @@ pub struct CommitArgs {
     pub pause: bool,
 }
 
-/// `export`.
+/// What `turnout compose export` takes.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// Service
+    /// Service whose container is meant
     pub service: String,
     /// Number of the container
     #[arg(long)]

@@ -4,19 +4,19 @@ use clap::Args;
 
 use super::choices::PullChoice;
 
-/// `exec`.
+/// What `turnout compose exec` takes.
 #[derive(Debug, Clone, Args)]
 pub struct ExecArgs {
-    /// Do not wait
+    /// Leave the command running and do not wait for it
     #[arg(short, long)]
     pub detach: bool,
-    /// Variables
+    /// Set an environment variable for the command
     #[arg(short, long = "env", value_name = "KEY=VALUE")]
     pub env: Vec<String>,
     /// Number of the container
     #[arg(long)]
     pub index: Option<u32>,
-    /// No terminal
+    /// Give the command no terminal
     #[arg(short = 'T', long = "no-tty", alias = "no-TTY", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub no_tty: Option<bool>,
     /// Keep standard input open; `--interactive=false` to close it
@@ -25,7 +25,7 @@ pub struct ExecArgs {
     /// A terminal; always where there is one
     #[arg(short, long, hide = true)]
     pub tty: bool,
-    /// More rights
+    /// Run the command with all capabilities of the kernel
     #[arg(long)]
     pub privileged: bool,
     /// As this user
@@ -40,18 +40,18 @@ pub struct ExecArgs {
 }
 
 impl ExecArgs {
-    /// The service.
+    /// The service that was named first.
     pub fn service(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
 
-    /// The command.
+    /// The command with its arguments, as they were given.
     pub fn command(&self) -> &[String] {
         self.words.get(1..).unwrap_or_default()
     }
 }
 
-/// `run`.
+/// What `turnout compose run` takes.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Build the image first
@@ -60,25 +60,25 @@ pub struct RunArgs {
     /// Do not wait; print the name
     #[arg(short, long)]
     pub detach: bool,
-    /// Other entrypoint
+    /// Run this in place of the image's entrypoint
     #[arg(long)]
     pub entrypoint: Option<String>,
-    /// Variables
+    /// Set an environment variable for the command
     #[arg(short, long = "env", value_name = "KEY=VALUE")]
     pub env: Vec<String>,
-    /// Labels
+    /// Put a label on the container
     #[arg(short, long = "label", alias = "labels", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
-    /// Name
+    /// Name the container so
     #[arg(long)]
     pub name: Option<String>,
-    /// No terminal
+    /// Give the command no terminal
     #[arg(short = 'T', long = "no-TTY", alias = "no-tty", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub no_tty: Option<bool>,
     /// Leave dependencies alone
     #[arg(long)]
     pub no_deps: bool,
-    /// Publish ports
+    /// Publish a port of the container, as `ports:` writes it
     #[arg(short, long = "publish")]
     pub publish: Vec<String>,
     /// Publish the service's ports
@@ -99,16 +99,16 @@ pub struct RunArgs {
     /// As this user
     #[arg(short, long)]
     pub user: Option<String>,
-    /// Mounts
+    /// Mount a volume or a path of this machine, as `volumes:` writes it
     #[arg(short, long = "volume", alias = "volumes")]
     pub volumes: Vec<String>,
     /// In this directory
     #[arg(short, long)]
     pub workdir: Option<String>,
-    /// Capabilities added
+    /// Give the container a capability of the kernel
     #[arg(long)]
     pub cap_add: Vec<String>,
-    /// Capabilities dropped
+    /// Take a capability of the kernel from the container
     #[arg(long)]
     pub cap_drop: Vec<String>,
     /// Print nothing of our own
@@ -120,7 +120,7 @@ pub struct RunArgs {
     /// Show no pull progress
     #[arg(long)]
     pub quiet_pull: bool,
-    /// Variables from files
+    /// Take environment variables from a file
     #[arg(long, value_name = "FILE")]
     pub env_from_file: Vec<String>,
     /// A terminal; always where there is one
@@ -135,7 +135,7 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// The service.
+    /// The service that was named first.
     pub fn service(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
@@ -151,10 +151,10 @@ impl RunArgs {
     }
 }
 
-/// `attach`.
+/// What `turnout compose attach` takes.
 #[derive(Debug, Clone, Args)]
 pub struct AttachArgs {
-    /// Service
+    /// Service whose container is meant
     pub service: String,
     /// Keys that detach, as Docker writes them: `ctrl-p,ctrl-q`
     #[arg(long, value_name = "KEYS")]
@@ -170,7 +170,7 @@ pub struct AttachArgs {
     pub sig_proxy: bool,
 }
 
-/// `cp`.
+/// What `turnout compose cp` takes.
 #[derive(Debug, Clone, Args)]
 pub struct CpArgs {
     /// `SERVICE:PATH`, a path here, or `-` for a tar archive on standard input
@@ -180,7 +180,7 @@ pub struct CpArgs {
     /// One-offs as well
     #[arg(long)]
     pub all: bool,
-    /// Keep owners
+    /// Keep the owners and groups of files
     #[arg(short, long)]
     pub archive: bool,
     /// Follow a symbolic link in the source

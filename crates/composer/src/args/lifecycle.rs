@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-/// `start`.
+/// What `turnout compose start` takes.
 #[derive(Debug, Clone, Args)]
 pub struct StartArgs {
     /// Services; none = all
@@ -11,12 +11,12 @@ pub struct StartArgs {
     /// Wait until everything runs or is healthy (as Compose 5 has it)
     #[arg(long)]
     pub wait: bool,
-    /// Longest wait
+    /// Fail where that takes longer
     #[arg(long, value_name = "SECONDS")]
     pub wait_timeout: Option<u64>,
 }
 
-/// `stop`.
+/// What `turnout compose stop` takes.
 #[derive(Debug, Clone, Args)]
 pub struct StopArgs {
     /// Services; none = all
@@ -26,7 +26,7 @@ pub struct StopArgs {
     pub timeout: Option<i64>,
 }
 
-/// `restart`.
+/// What `turnout compose restart` takes.
 #[derive(Debug, Clone, Args)]
 pub struct RestartArgs {
     /// Services; none = all
@@ -39,12 +39,12 @@ pub struct RestartArgs {
     pub timeout: Option<i64>,
 }
 
-/// `kill`.
+/// What `turnout compose kill` takes.
 #[derive(Debug, Clone, Args)]
 pub struct KillArgs {
     /// Services; none = all
     pub services: Vec<String>,
-    /// Signal
+    /// Signal to send, by name or number
     #[arg(short, long, default_value = "SIGKILL")]
     pub signal: String,
     /// Remove containers of services that the project no longer has
@@ -52,7 +52,7 @@ pub struct KillArgs {
     pub remove_orphans: bool,
 }
 
-/// `rm`.
+/// What `turnout compose rm` takes.
 #[derive(Debug, Clone, Args)]
 pub struct RmArgs {
     /// Services; none = all
@@ -63,7 +63,7 @@ pub struct RmArgs {
     /// Has no effect, as in the real one
     #[arg(short, long, hide = true)]
     pub all: bool,
-    /// Stop first
+    /// Stop containers that run first
     #[arg(short, long)]
     pub stop: bool,
     /// Remove anonymous volumes as well
@@ -71,7 +71,7 @@ pub struct RmArgs {
     pub volumes: bool,
 }
 
-/// `down`.
+/// What `turnout compose down` takes.
 #[derive(Debug, Clone, Args)]
 pub struct DownArgs {
     /// Services; none = all
@@ -90,10 +90,10 @@ pub struct DownArgs {
     pub volumes: bool,
 }
 
-/// `wait`.
+/// What `turnout compose wait` takes.
 #[derive(Debug, Clone, Args)]
 pub struct WaitArgs {
-    /// Services
+    /// Services whose containers are waited for
     #[arg(required = true)]
     pub services: Vec<String>,
     /// Take the project down afterwards

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-/// `ps`.
+/// What `turnout compose ps` takes.
 #[derive(Debug, Clone, Args)]
 pub struct PsArgs {
     /// Services; none = all
@@ -34,7 +34,7 @@ pub struct PsArgs {
     pub orphans: bool,
 }
 
-/// `ls`.
+/// What `turnout compose ls` takes.
 #[derive(Debug, Clone, Args)]
 pub struct LsArgs {
     /// Stopped projects too
@@ -51,7 +51,7 @@ pub struct LsArgs {
     pub filter: Vec<String>,
 }
 
-/// `logs`.
+/// What `turnout compose logs` takes.
 #[derive(Debug, Clone, Args)]
 pub struct LogsArgs {
     /// Services; none = all
@@ -68,13 +68,13 @@ pub struct LogsArgs {
     /// Only up to here
     #[arg(long)]
     pub until: Option<String>,
-    /// Time stamps
+    /// Print when each line was written
     #[arg(short, long)]
     pub timestamps: bool,
-    /// No colours
+    /// Print without colours
     #[arg(long)]
     pub no_color: bool,
-    /// No names
+    /// Print without the names of containers
     #[arg(long)]
     pub no_log_prefix: bool,
     /// Only the container of this number
@@ -82,7 +82,7 @@ pub struct LogsArgs {
     pub index: Option<u32>,
 }
 
-/// `events`.
+/// What `turnout compose events` takes.
 #[derive(Debug, Clone, Args)]
 pub struct EventsArgs {
     /// Services; none = all
@@ -98,10 +98,10 @@ pub struct EventsArgs {
     pub until: Option<String>,
 }
 
-/// `port`.
+/// What `turnout compose port` takes.
 #[derive(Debug, Clone, Args)]
 pub struct PortArgs {
-    /// Service
+    /// Service whose port is meant
     pub service: String,
     /// Container port; none = list all
     pub private_port: Option<u16>,
@@ -113,7 +113,7 @@ pub struct PortArgs {
     pub index: Option<u32>,
 }
 
-/// `stats`.
+/// What `turnout compose stats` takes.
 #[derive(Debug, Clone, Args)]
 pub struct StatsArgs {
     /// Service; none = all
@@ -124,15 +124,15 @@ pub struct StatsArgs {
     /// Form of the output: `table`, `table TEMPLATE`, `json` or a Go template
     #[arg(long, default_value = "table")]
     pub format: String,
-    /// Print once
+    /// Print one look and end
     #[arg(long)]
     pub no_stream: bool,
-    /// Full IDs
+    /// Print IDs in full
     #[arg(long)]
     pub no_trunc: bool,
 }
 
-/// `volumes`.
+/// What `turnout compose volumes` takes.
 #[derive(Debug, Clone, Args)]
 pub struct VolumesArgs {
     /// Services; none = all
@@ -145,7 +145,7 @@ pub struct VolumesArgs {
     pub quiet: bool,
 }
 
-/// `version`.
+/// What `turnout compose version` takes.
 #[derive(Debug, Clone, Args)]
 pub struct VersionArgs {
     /// Only the number

@@ -12,11 +12,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write as _},
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{args::WatchArgs, converge, progress::Progress, session::Session};
 use events::Events;
@@ -41,7 +41,6 @@ pub(super) enum Line {
     Said(String),
 }
 
-/// `watch`.
 pub(super) async fn watch(session: &Session, args: &WatchArgs) -> anyhow::Result<u8> {
     let mut project = session.load(&args.services)?;
     let progress = Progress::new(session.mode()).without_output(args.quiet).without_pulls(args.quiet);
@@ -113,7 +112,7 @@ pub(super) struct Options {
     pub quiet: bool,
 }
 
-/// One watching.
+/// One run of `watch`.
 pub(super) struct Watcher<'a> {
     session: &'a Session,
     engine: &'a Engine,

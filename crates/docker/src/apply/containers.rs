@@ -251,7 +251,7 @@ impl Executor<'_> {
             volumes_from: &resolved.volumes_from,
             inherited,
             profiles: &resolved.profiles,
-            proxies: self.engine.proxies(),
+            proxy_variables: self.engine.proxy_variables(),
             version: self.engine.version(),
         })?;
         // Refuses what could not be copied later, while nothing has been made yet.

@@ -22,7 +22,7 @@ use crate::{
 pub struct OneOff<'a> {
     /// Compose service; its definition in the project is what the container runs.
     pub service: &'a str,
-    /// Container name.
+    /// The container's name; it is made up by the caller where `--name` is not given.
     pub name: &'a str,
     /// 64 hex digits, for the label.
     pub slug: &'a str,
@@ -60,7 +60,7 @@ impl Engine {
             volumes_from: &resolved.volumes_from,
             inherited: &[],
             profiles: &resolved.profiles,
-            proxies: self.proxies(),
+            proxy_variables: self.proxy_variables(),
             version: self.version(),
         })?;
         translate::copied_files(project, name, service)?;

@@ -125,7 +125,7 @@ impl Executor<'_> {
             volumes_from: &resolved.volumes_from,
             inherited: &[],
             profiles: &resolved.profiles,
-            proxies: self.engine.proxies(),
+            proxy_variables: self.engine.proxy_variables(),
             version: self.engine.version(),
         })?;
         let own = body.labels.get_or_insert_default();

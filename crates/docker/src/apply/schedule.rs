@@ -2,12 +2,10 @@
 //!
 //! Knows nothing of Docker.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::{future::Future, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turnout_plan::{self as plan, Action, Condition, Plan, Step, StepId};
 use turnout_report::{Event, Outcome, Reporter};
@@ -39,7 +37,7 @@ pub enum Ended {
     Done,
     /// It was not needed.
     Skipped,
-    /// It failed.
+    /// It was begun and did not do what it should.
     Failed,
     /// It was never begun, or given up.
     Abandoned,

@@ -1,11 +1,12 @@
 //! Carries a build out: context up, output down, one connection.
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
+use tokio::time::Instant;
 use turnout_buildkit::{
     Failure, OfferError, SecretSource, Sent, Session, channel,
     solve::{self as api, Abilities},

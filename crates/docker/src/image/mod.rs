@@ -46,7 +46,7 @@ pub async fn build_service(
     service: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let mut request = BuildRequest::of(project, service, cx.environment, engine.proxies(), cx.options)?;
+    let mut request = BuildRequest::of(project, service, cx.environment, engine.proxy_variables(), cx.options)?;
     request.labels.extend(cx.marks.iter().map(|(name, value)| (name.clone(), value.clone())));
     build::build(engine, &request, cx).await
 }

@@ -13,7 +13,7 @@ pub enum NamedContext {
     Address(String),
     /// An image in a directory of OCI's layout.
     Layout {
-        /// Absolute.
+        /// Where it lies on this host, absolute.
         directory: PathBuf,
         /// Tag in its index.
         tag: String,

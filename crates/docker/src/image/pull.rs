@@ -1,12 +1,10 @@
 //! Pulling: progress in few lines, errors inside the successful stream found, transient failures tried again.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use bollard::{errors::Error as Bollard, query_parameters::CreateImageOptions};
 use futures_util::StreamExt;
+use tokio::time::Instant;
 use turnout_compose::{model::Project, reference::Reference};
 use turnout_report::{Event, with_sources};
 
@@ -25,10 +23,10 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 /// Most layers that progress is kept of; a hostile registry must not fill the memory.
 const MAX_LAYERS: usize = 1_000;
 
-/// What to pull.
+/// An image to pull, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullRequest {
-    /// Compose service.
+    /// The service that needs it; errors and progress name it.
     pub service: String,
     /// Image reference as written.
     pub image: String,

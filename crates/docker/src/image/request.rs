@@ -140,12 +140,12 @@ pub struct BuildOptions {
 impl BuildRequest {
     /// The request of a service; whatever no builder can do is refused by name.
     ///
-    /// `environment` gives arguments without a value theirs, `proxies` are arguments unless the service sets them.
+    /// `environment` gives arguments without a value theirs, `proxy_variables` are arguments unless the service sets them.
     pub fn of(
         project: &Project,
         name: &str,
         environment: &BTreeMap<String, String>,
-        proxies: &HashMap<String, String>,
+        proxy_variables: &HashMap<String, String>,
         options: BuildOptions,
     ) -> Result<Self, ImageError> {
         let invalid = |message: &str| ImageError::Invalid { service: name.to_owned(), message: message.to_owned() };
@@ -265,7 +265,7 @@ impl BuildRequest {
             project: project.name.clone(),
             source,
             dockerfile,
-            args: arguments(args, environment, proxies),
+            args: arguments(args, environment, proxy_variables),
             target,
             labels,
             tags: names,
@@ -311,9 +311,9 @@ impl BuildRequest {
 fn arguments(
     written: BTreeMap<String, Option<String>>,
     environment: &BTreeMap<String, String>,
-    proxies: &HashMap<String, String>,
+    proxy_variables: &HashMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let mut all: BTreeMap<_, _> = proxies.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut all: BTreeMap<_, _> = proxy_variables.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     for (key, value) in written {
         if let Some(value) = value.or_else(|| environment.get(&key).cloned()) {
             all.insert(key, value);

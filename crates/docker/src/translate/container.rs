@@ -47,7 +47,7 @@ pub struct Target<'a> {
     /// Seccomp profiles by file name as written.
     pub profiles: &'a BTreeMap<String, String>,
     /// Variables every container receives unless its service sets them.
-    pub proxies: &'a HashMap<String, String>,
+    pub proxy_variables: &'a HashMap<String, String>,
     /// Version of the daemon's API.
     pub version: ApiVersion,
 }
@@ -349,7 +349,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         exposed_ports: ports::exposed(expose, published),
         tty: Some(*tty),
         open_stdin: Some(*stdin_open),
-        env: environment::variables(own_variables, target.proxies),
+        env: environment::variables(own_variables, target.proxy_variables),
         cmd: command.clone(),
         entrypoint: entrypoint.clone(),
         healthcheck: healthcheck.as_ref().map(|h| health::health(name, h, version)).transpose()?,
@@ -417,7 +417,7 @@ mod tests {
             volumes_from: &[],
             inherited: &[],
             profiles: &BTreeMap::new(),
-            proxies: &HashMap::from([("HTTP_PROXY".to_owned(), "http://p".to_owned())]),
+            proxy_variables: &HashMap::from([("HTTP_PROXY".to_owned(), "http://p".to_owned())]),
             version,
         })
     }

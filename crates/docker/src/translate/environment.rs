@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 /// `NAME=value`, or a bare `NAME` that unsets the image's variable. Sorted, so that equal services send equal bodies.
 pub fn variables(
     environment: &BTreeMap<String, Option<String>>,
-    proxies: &HashMap<String, String>,
+    proxy_variables: &HashMap<String, String>,
 ) -> Option<Vec<String>> {
     let mut all: BTreeMap<&str, Option<&str>> =
-        proxies.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+        proxy_variables.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
     all.extend(environment.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
     let list: Vec<String> = all
         .into_iter()

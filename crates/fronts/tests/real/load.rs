@@ -20,13 +20,13 @@ use tokio::{
 /// What became of the requests.
 #[derive(Debug, Default)]
 pub struct Came {
-    /// By colour.
+    /// How many each colour answered.
     pub answered: BTreeMap<String, u64>,
     /// On a connection that had been used before, and ended before an answer began: browsers ask a GET again by themselves.
     pub stale: u64,
     /// On a new connection that was reset before an answer began.
     pub reset: u64,
-    /// All else.
+    /// What went wrong otherwise, in words.
     pub failed: Vec<String>,
 }
 

@@ -3,6 +3,10 @@
 //!
 //! `TURNOUT_SWAPS=50` has them switched oftener, for figures; they are printed with `--nocapture`.
 #![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -159,7 +159,9 @@ fn lines(out: &mut Vec<u8>, bytes: &[u8], head: &Head, trusted: bool) -> Told {
     let mut told = Told::default();
     for line in &head.lines {
         let (name, value) = (line.name.of(bytes), line.value.of(bytes));
-        if head.names_others && line.kind != Kind::Vital && named(bytes, &head.lines, name) {
+        // `Connection` names `Upgrade` itself, which has a rule of its own below.
+        let has_a_rule = matches!(line.kind, Kind::Vital | Kind::Upgrade);
+        if head.names_others && !has_a_rule && named(bytes, &head.lines, name) {
             continue;
         }
         let passed = match line.kind {
@@ -461,6 +463,14 @@ mod tests {
         assert_eq!(lines[..4], ["GET /?x HTTP/1.1", "Host: b", "X-Three: 3", "Cookie: c"]);
         assert_eq!(lines[lines.len() - 2..], ["TE: trailers", "Connection: te"]);
         assert_eq!(lines.len(), 11, "{lines:?}");
+    }
+
+    #[test]
+    fn another_protocol_is_asked_for_whatever_else_is_of_the_connection() {
+        let text = "GET / HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nX-One: 1\r\nConnection: X-One, upgrade\r\n\r\n";
+        let lines = written(text, [127, 0, 0, 1].into(), false);
+        assert_eq!(lines[..3], ["GET / HTTP/1.1", "Host: b", "Upgrade: websocket"]);
+        assert_eq!((value(&lines, "Connection"), value(&lines, "X-One")), ("upgrade".to_owned(), "-".to_owned()));
     }
 
     #[test]

@@ -111,13 +111,32 @@ pub(crate) fn answer_of(bytes: &[u8], head: &AnswerHead) -> Result<Response<()>,
     Ok(answer)
 }
 
+/// Whether trailers are to be expected after an answer's body: gRPC's, which has its status there, and one that names them.
+fn has_trailers(headers: &HeaderMap) -> bool {
+    let content = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let grpc = content.get(..GRPC.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(GRPC));
+    grpc || headers.contains_key(header::TRAILER)
+}
+
+/// How all media types of gRPC begin.
+const GRPC: &[u8] = b"application/grpc";
+
 /// Writes an answer's head; whether its body is framed in chunks. `ends`: it has no body.
+///
+/// HTTP/2 has trailers after a body of a named length, HTTP/1.1 only after chunks: where trailers are to be expected, the length
+/// is left out. That the body has it was looked at before.
 pub(crate) fn answer(out: &mut Vec<u8>, answer: &http::response::Parts, ends: bool) -> bool {
     let status = answer.status.as_u16();
     out.extend_from_slice(format!("HTTP/1.1 {status} \r\n").as_bytes());
     let mut sized = matches!(status, 100..=199 | 204 | 304);
+    let unsized_by_trailers = !sized && !ends && has_trailers(&answer.headers);
     for (name, value) in &answer.headers {
-        sized |= *name == header::CONTENT_LENGTH;
+        if *name == header::CONTENT_LENGTH {
+            if unsized_by_trailers {
+                continue;
+            }
+            sized = true;
+        }
         line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     match (sized, ends) {
@@ -219,6 +238,24 @@ mod tests {
         let mut out = Vec::new();
         assert!(!super::answer(&mut out, &parts, true));
         assert_eq!(String::from_utf8(out).unwrap(), "HTTP/1.1 200 \r\nx-a: 1\r\nContent-Length: 0\r\n\r\n");
+    }
+
+    #[test]
+    fn a_length_gives_way_to_trailers() {
+        for (header, ends, expected) in [
+            (("content-type", "text/plain"), false, "content-length: 3\r\n"),
+            (("content-type", "application/grpc"), true, "content-length: 3\r\n"),
+            (("content-type", "Application/gRPC-Web+proto"), false, "Transfer-Encoding: chunked\r\n"),
+            (("trailer", "x-sum"), false, "Transfer-Encoding: chunked\r\n"),
+        ] {
+            let answer = Response::builder().header(header.0, header.1).header("content-length", "3").body(()).unwrap();
+            let mut out = Vec::new();
+            let chunked = super::answer(&mut out, &answer.into_parts().0, ends);
+            let text = String::from_utf8(out).unwrap();
+            let (name, value) = header;
+            assert_eq!(text, format!("HTTP/1.1 200 \r\n{name}: {value}\r\n{expected}\r\n"));
+            assert_eq!(chunked, expected.contains("chunked"));
+        }
     }
 
     #[test]

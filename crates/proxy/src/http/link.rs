@@ -9,13 +9,14 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::net::RecvFlags;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
 use turnout_traffic::ProxyProtocol;
 
@@ -108,7 +109,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects.
+    /// Connects to a container.
     pub(crate) async fn to(target: SocketAddr) -> io::Result<Link> {
         let stream = socket::connect(target).await?;
         socket::watch_over(&stream);

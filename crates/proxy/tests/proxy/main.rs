@@ -1,4 +1,8 @@
 //! The real program, real clients, real containers' ends: all on addresses of the loopback network that are this process's.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests go by the clock of the machine; sleeps are looked for in architecture.rs"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
 mod acme;

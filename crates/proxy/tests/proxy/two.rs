@@ -37,7 +37,7 @@ pub(crate) struct Http2 {
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
-/// An answer.
+/// An answer with all of its body, and the trailers after it.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) status: u16,

@@ -13,9 +13,9 @@ const VARIABLES: [(&str, &str); 5] = [
     ("allProxy", "ALL_PROXY"),
 ];
 
-/// Reads the variables from `config.json` in the CLI's directory, for [`super::Engine::with_proxies`]. `host` is the
+/// Reads the variables from `config.json` in the CLI's directory, for [`super::Engine::with_proxy_variables`]. `host` is the
 /// daemon's address, which may have a section of its own. A missing or unreadable file gives none.
-pub async fn read_proxies(directory: &Path, host: &str) -> HashMap<String, String> {
+pub async fn read_proxy_variables(directory: &Path, host: &str) -> HashMap<String, String> {
     let text = tokio::fs::read(directory.join("config.json")).await.unwrap_or_default();
     let config = serde_json::from_slice::<Value>(&text).unwrap_or_default();
     variables(&config, host)
