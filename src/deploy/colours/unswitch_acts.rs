@@ -139,10 +139,6 @@ impl Deployer {
         let ended = engine.end(&repo.project, &[]).await?;
         ended.containers.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
         all.push(ended);
-        // Ports and volumes of all are free only then.
-        for ended in all {
-            ended.released().await?;
-        }
         dies::here("after", "ending the colours");
         let prepared = self.unswitch_anew(of, way, commit).await?;
         if let (Some(steer), Some((live, made)), false) = (&way.steer, &way.live, way.by_kernel) {
@@ -151,6 +147,12 @@ impl Deployer {
             Led { steer, repo: &repo.name, live, made, generation }.lead(true).await?;
         }
         let started = self.carry_out(of, &prepared).await?;
+        // Requests wait: what the engine clears up after the ends (networks, some seconds) went on beside the starts.
+        for ended in all {
+            if let Err(error) = ended.released().await {
+                recorder.warn(format!("what ended was not released whole: {error}"));
+            }
+        }
         dies::here("after", "starting in place");
         let published = engine.published(&way.project).await?;
         let found = way.live.as_ref().map(|(_, made)| in_place_routes(made, &published)).unwrap_or_default();
