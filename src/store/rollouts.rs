@@ -95,8 +95,10 @@ pub(super) fn keep(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
            phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at,
-           step = excluded.step, steps = excluded.steps, waits_for = NULL, waits_hint = NULL, asked = NULL,
-           asked_why = NULL, asked_until = NULL",
+           step = excluded.step, steps = excluded.steps, waits_for = NULL, waits_hint = NULL,
+           asked = CASE WHEN deployment IS excluded.deployment AND phase IS excluded.phase AND step IS excluded.step THEN asked END,
+           asked_why = CASE WHEN deployment IS excluded.deployment AND phase IS excluded.phase AND step IS excluded.step THEN asked_why END,
+           asked_until = CASE WHEN deployment IS excluded.deployment AND phase IS excluded.phase AND step IS excluded.step THEN asked_until END",
     )?;
     keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at, step, steps])?;
     tell(db, repo, deployment, at)

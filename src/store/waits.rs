@@ -111,6 +111,10 @@ pub(super) fn take_up(
     if actions.is_empty() {
         return Ok(None);
     }
+    // What is asked from here on is asked of the wait that comes next, and kept until that has begun.
+    let mut taken =
+        db.prepare_cached("UPDATE rollouts SET asked = NULL, asked_why = NULL, asked_until = NULL WHERE repo = ?1")?;
+    taken.execute([repo])?;
     // Of one that ends its record is the end.
     if rollout.under_way.is_some() {
         rollouts::keep(db, repo, Some(id), &rollout, at)?;

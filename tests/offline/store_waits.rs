@@ -210,6 +210,10 @@ async fn what_is_asked_of_a_colour_that_waits_outlives_a_crash_until_it_is_taken
     );
     assert_eq!(store.waiting().await.unwrap()[0].asked, None, "it is done");
     assert_eq!(store.wish("shop", Wish::Promote).await.unwrap(), Some(id));
+    // Its lane comes to say only now that it waits again.
+    let update = Update { phase: Some(Phase::Paused), rollout: Some(paused.rollout), ..Update::default() };
+    assert_eq!(store.put_down(id, update, waits()).await.unwrap(), PutDown::Waits);
+    assert_eq!(store.waiting().await.unwrap()[0].asked, Some(Wish::Promote), "what was asked meanwhile is not lost");
     let unwell = Wish::TurnDown { why: "web ended".to_owned() };
     assert_eq!(store.wish("shop", unwell.clone()).await.unwrap(), Some(id));
     assert_eq!(store.wish("shop", Wish::Promote).await.unwrap(), None, "it is to be given up");
