@@ -2,7 +2,7 @@
 
 use crate::{
     compose::error::LoadError, config::Mistakes, engine::EngineError, files::Lost, git::GitError, plan::PlanError,
-    report::redact::Redactor,
+    report::redact::Redactor, store::StoreError,
 };
 
 /// A deployment's bad end.
@@ -68,6 +68,13 @@ impl Failure {
     #[must_use]
     pub(super) fn with_engine(self, engine: Engine) -> Self {
         Self { engine, ..self }
+    }
+}
+
+/// In the words of the store itself: what could not be read or written, and why.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.to_string())
     }
 }
 

@@ -15,17 +15,13 @@ use crate::{
     config::Repo,
     rollout::{Millis, Phase},
     steer::Steer,
-    store::{ColourRecord, ColourStanding, DeploymentId, StoreError, Wish},
+    store::{ColourRecord, ColourStanding, DeploymentId, Wish},
 };
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a pause lasts that nobody ends: two colours run meanwhile.
 const PAUSE: Millis = 24 * 3_600 * 1_000;
-
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
 
 /// A next colour that is ready and waits.
 pub struct Ready {
@@ -38,7 +34,7 @@ pub struct Ready {
 impl Deployer {
     /// Keeps what the gate has learned of the next colour.
     pub(in crate::deploy) async fn keep_ready(&self, of: Of<'_>, way: &Way) -> Result<(), Failure> {
-        self.store.note_made(&of.repo.name, &way.colour, &way.made.to_text()).await.map_err(unknown)
+        self.store.note_made(&of.repo.name, &way.colour, &way.made.to_text()).await.map_err(Failure::from)
     }
 
     /// The way of a deployment whose next colour has waited, from what is kept of it.
@@ -89,7 +85,7 @@ impl Deployer {
     }
 
     async fn attends(&self, repo: &str) -> Result<bool, Failure> {
-        Ok(self.store.rollout(repo).await.map_err(unknown)?.attends())
+        Ok(self.store.rollout(repo).await.map_err(Failure::from)?.attends())
     }
 
     /// Looks after a next colour that waits, if there is one that nobody looks after.
@@ -179,7 +175,7 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub(super) async fn wish(&self, repo: &str, wish: Wish) -> Result<Option<DeploymentId>, Failure> {
-        let noted = self.store.wish(repo, wish).await.map_err(unknown)?;
+        let noted = self.store.wish(repo, wish).await.map_err(Failure::from)?;
         if noted.is_some() {
             self.waits.one_more();
         }

@@ -26,10 +26,6 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// The clock may be set meanwhile.
 const LONGEST: Duration = Duration::from_secs(600);
 
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
-
 /// Until when a kept colour is there to go back to, by what the live one was made with. `None`: until it is made anew.
 pub fn until(kept: &ColourRecord, live: Option<&ColourRecord>) -> Option<Millis> {
     let keep = Made::read(&live?.made).ok()?.reach.keep?;
@@ -106,7 +102,7 @@ impl Deployer {
         let engine = self.planner.engine().await?;
         if one.standing == ColourStanding::Kept {
             let stood = self.store.stand_colour(&one.repo, &one.colour, ColourStanding::Removed).await;
-            stood.map_err(unknown)?;
+            stood.map_err(Failure::from)?;
             crate::store::dies::here("after", "recording that a kept colour goes");
         }
         let removed = engine.remove_stopped(&one.project, &one.repo).await?;
@@ -130,13 +126,13 @@ impl Deployer {
 
     /// Whether the colours of a repository are worked on, bake, or are about to be: one of them may be what is kept.
     pub(super) async fn is_wanted(&self, repo: &str) -> Result<bool, Failure> {
-        let rollout = self.store.rollout(repo).await.map_err(unknown)?;
+        let rollout = self.store.rollout(repo).await.map_err(Failure::from)?;
         if rollout.under_way.is_some() || rollout.bake.is_some() {
             return Ok(true);
         }
         for state in [State::Running, State::Queued] {
             let filter = Filter { repo: Some(repo.to_owned()), state: Some(state), limit: 1, ..Filter::default() };
-            if !self.store.history(filter).await.map_err(unknown)?.is_empty() {
+            if !self.store.history(filter).await.map_err(Failure::from)?.is_empty() {
                 return Ok(true);
             }
         }

@@ -16,17 +16,13 @@ use super::{
 use crate::{
     report::Reporter as _,
     rollout::{Generation, Rollout},
-    store::{ColourRecord, ColourStanding, StoreError},
+    store::{ColourRecord, ColourStanding},
 };
 
 /// Pause between two tries to reach a proxy that is not there, and how many there are: a service manager starts it again within
 /// seconds.
 const PROXY_RETRY: Duration = Duration::from_millis(500);
 const PROXY_TRIES: u32 = 20;
-
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
 
 fn number(number: Generation) -> u64 {
     u64::try_from(number).unwrap_or_default()
@@ -73,7 +69,7 @@ impl Deployer {
         }
         self.lead_there(of, &way.steer, &wanted).await?;
         let age = (generation, Generation::try_from(age.1).unwrap_or(Generation::MAX));
-        self.store.routes_confirmed(&of.repo.name, age).await.map_err(unknown)?;
+        self.store.routes_confirmed(&of.repo.name, age).await.map_err(Failure::from)?;
         if let Some(share) = share {
             set.said_of_left(&way.project).into_iter().for_each(|said| of.recorder.warn(said));
             of.recorder.info(format!(
@@ -120,7 +116,7 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub(super) async fn counts_on(&self, repo: &str, way: &mut Way, generation: Generation) -> Result<(), Failure> {
-        let known = self.store.switch(repo).await.map_err(unknown)?;
+        let known = self.store.switch(repo).await.map_err(Failure::from)?;
         let confirmed = known.filter(|switch| switch.generation == generation);
         let next = confirmed.map_or(0, |switch| number(switch.revision).saturating_add(1));
         // What was mended meanwhile, and not confirmed, shows there. One that is away is waited for when it is told.
@@ -179,7 +175,7 @@ impl Deployer {
         }
         let wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
         steer.apply(repo, &wanted).await?;
-        self.store.routes_confirmed(repo, age).await.map_err(unknown)?;
+        self.store.routes_confirmed(repo, age).await.map_err(Failure::from)?;
         Ok(true)
     }
 

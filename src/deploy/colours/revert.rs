@@ -17,15 +17,11 @@ use crate::{
     engine::{Engine, Wake},
     gate::{Ask, Spoken, ready_within},
     git,
-    store::{ColourRecord, ColourStanding, StoreError, dies},
+    store::{ColourRecord, ColourStanding, dies},
 };
 
 /// How long requests may be held for the answer of what starts again: less than the proxy holds one.
 const LONGEST_HELD: Duration = Duration::from_secs(25);
-
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
 
 impl Deployer {
     /// Goes back. Answers what was done, in words. `by_itself`: nobody asked for it, and the history says so.
@@ -74,7 +70,7 @@ impl Deployer {
                 self.needs_mending(repo);
             }
             back?;
-            undone = kept.map_err(unknown).err();
+            undone = kept.map_err(Failure::from).err();
         } else {
             dies::here("before", "moving the routes back");
             steer.apply(repo, &wanted).await?;
@@ -86,7 +82,7 @@ impl Deployer {
         }
         if !held {
             let rest = async {
-                self.store.reverted(repo, age, why).await.map_err(unknown)?;
+                self.store.reverted(repo, age, why).await.map_err(Failure::from)?;
                 if by_itself {
                     self.note_taken_back(repo, live, why).await;
                 }
@@ -103,7 +99,7 @@ impl Deployer {
         }
         dies::here("after", "stopping what was live");
         if let Err(error) = self.store.bake_over(repo).await {
-            undone = undone.or_else(|| Some(unknown(error)));
+            undone = undone.or_else(|| Some(error.into()));
         }
         let commit = previous.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", git::short(commit)));
         let then = match &undone {

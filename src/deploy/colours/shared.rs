@@ -14,17 +14,13 @@ use super::{
 };
 use crate::{
     rollout::{Generation, Rollout},
-    store::{ColourStanding, StoreError},
+    store::ColourStanding,
 };
 
 /// How long requests are waited for that a colour has taken which left the routes, before it is stopped.
 const LAST: Duration = Duration::from_secs(5);
 /// Time between two looks at them.
 const LOOK: Duration = Duration::from_millis(50);
-
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
 
 impl Deployer {
     /// How many of a hundred clients a next colour is tried with now; `None`: it waits, and gets no requests.
@@ -41,7 +37,7 @@ impl Deployer {
             // A deployment that begins now waits for the end of this.
             let busy = busy::attempt(&self.planner.settings.state_dir, repo);
             let Some(_busy) = busy.map_err(|error| Failure::new(error.to_string()))? else { return Ok(false) };
-            let rollout = self.store.rollout(repo).await.map_err(unknown)?;
+            let rollout = self.store.rollout(repo).await.map_err(Failure::from)?;
             if rollout.under_way.is_some_and(|one| !one.phase.waits()) {
                 return Ok(false);
             }
@@ -65,7 +61,7 @@ impl Deployer {
         }
         // A switch that nobody lived to record is one all the same.
         let (lead, stands) = self.asked(repo).await?;
-        if self.store.rollout(repo).await.map_err(unknown)?.bake.is_some() {
+        if self.store.rollout(repo).await.map_err(Failure::from)?.bake.is_some() {
             return Ok(false);
         }
         self.live_alone(repo, &lead, &stands).await
@@ -100,7 +96,7 @@ impl Deployer {
             steer.goal(&live_made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
         self.joined(&mut wanted, stands, rollout)?;
         steer.apply(repo, &wanted).await?;
-        self.store.routes_confirmed(repo, age).await.map_err(unknown)?;
+        self.store.routes_confirmed(repo, age).await.map_err(Failure::from)?;
         Ok(true)
     }
 

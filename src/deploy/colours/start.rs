@@ -13,13 +13,9 @@ use crate::{
     report::{Event, Reporter},
     rollout::Bake,
     steer::Steer,
-    store::{ColourRecord, ColourStanding, StoreError},
+    store::{ColourRecord, ColourStanding},
     traffic::Repository,
 };
-
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
 
 impl Deployer {
     /// How the colours of a repository stand, as the routes have it: a switch that nobody lived to record is recorded now, and
@@ -52,7 +48,7 @@ impl Deployer {
                 let age = routed.map(|routed| (routed.generation, routed.revision));
                 let confirmed = stands.switch.as_ref().map(|switch| (switch.generation, switch.revision));
                 match age.filter(|age| confirmed.is_some_and(|confirmed| *age > confirmed)) {
-                    Some(age) => self.store.routes_confirmed(repo, age).await.map_err(unknown)?,
+                    Some(age) => self.store.routes_confirmed(repo, age).await.map_err(Failure::from)?,
                     None => return Ok(stands),
                 }
             }
@@ -66,10 +62,10 @@ impl Deployer {
                 let before = stands.of(&colour).map(|one| one.standing);
                 if before == Some(ColourStanding::Previous) {
                     let why = "requests had gone back already, and nobody lived to record it";
-                    self.store.reverted(repo, age, why).await.map_err(unknown)?;
+                    self.store.reverted(repo, age, why).await.map_err(Failure::from)?;
                     return self.recorded(repo).await;
                 }
-                self.store.switched(repo, &colour, age, bake).await.map_err(unknown)?;
+                self.store.switched(repo, &colour, age, bake).await.map_err(Failure::from)?;
             }
             Agreement::RoutesAreLost => {
                 let Some(live) = stands.live() else { return Ok(stands) };
@@ -132,9 +128,9 @@ impl Deployer {
         }
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let mut wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
-        self.joined(&mut wanted, stands, &self.store.rollout(repo).await.map_err(unknown)?)?;
+        self.joined(&mut wanted, stands, &self.store.rollout(repo).await.map_err(Failure::from)?)?;
         steer.apply(repo, &wanted).await?;
-        self.store.routes_confirmed(repo, age).await.map_err(unknown)
+        self.store.routes_confirmed(repo, age).await.map_err(Failure::from)
     }
 
     /// How the colours of a repository stand, as it is recorded.
@@ -142,8 +138,8 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub async fn recorded(&self, repo: &str) -> Result<Stands, Failure> {
-        let all = self.store.colours(Some(repo)).await.map_err(unknown)?;
-        let switch = self.store.switch(repo).await.map_err(unknown)?;
+        let all = self.store.colours(Some(repo)).await.map_err(Failure::from)?;
+        let switch = self.store.switch(repo).await.map_err(Failure::from)?;
         Ok(Stands { all, switch })
     }
 

@@ -18,12 +18,8 @@ use crate::{
     engine::{Engine, Remembered, Wake},
     report::{Reporter, counted},
     steer::Steer,
-    store::{ColourRecord, StoreError, dies},
+    store::{ColourRecord, dies},
 };
-
-fn unknown(error: StoreError) -> Failure {
-    Failure::new(error.to_string())
-}
 
 impl Deployer {
     /// Requests go to what is in place: nothing is turnout-proxy's any more, and what is left of the colours goes.
@@ -74,7 +70,7 @@ impl Deployer {
             }
             removed.stays.into_iter().for_each(|stays| reporter.warn(format!("of {project}, {stays}")));
         }
-        self.store.unswitched(&repo.name).await.map_err(unknown)?;
+        self.store.unswitched(&repo.name).await.map_err(Failure::from)?;
         self.sweep_snapshots(repo, reporter).await;
         Ok(())
     }
@@ -128,7 +124,7 @@ impl Deployer {
             self.lead_no_more(&repo.name).await?;
             Led { made, ..led }.lead(false).await?;
         }
-        self.store.forget_unswitch(&repo.name).await.map_err(unknown)
+        self.store.forget_unswitch(&repo.name).await.map_err(Failure::from)
     }
 
     /// Ends, or leaves to whoever goes on, a way back in place that was broken off.
@@ -184,7 +180,7 @@ impl Deployer {
             steer.apply(&repo.name, &none).await?;
         }
         reporter.warn(format!("{} was half way back in place: it counts as a stack in place from now on", row.project));
-        self.store.unswitched(&repo.name).await.map_err(unknown)
+        self.store.unswitched(&repo.name).await.map_err(Failure::from)
     }
 
     /// turnout-proxy, which led what comes back in place.
