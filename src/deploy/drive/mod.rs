@@ -3,31 +3,30 @@
 //! Half a plan is never resumed: what the engine did before it went, or something else changed meanwhile, shows in the next
 //! look. While nothing can be done the deployment is put down, and taken up by its row alone, as after a crash.
 
-use std::collections::{BTreeSet, VecDeque};
+mod blue_green;
+mod in_place;
+
+use std::collections::VecDeque;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Deployer, Failure, by_hand, called_off, clock,
-    colours::{self, Broke, Moved, Planned, Unplanned, Unswitch, Way},
+    Deployer, Failure, by_hand, called_off,
+    colours::{self, Broke, Unplanned, Unswitch, Way},
     failure::Engine as EngineIs,
-    guard, leftovers, now_ms,
+    guard, now_ms,
     of::Of,
     outcome, place,
     prepared::Prepared,
-    trigger, wanted, watch_on, woken,
+    woken,
 };
 use crate::{
-    engine::{ApplyError, ContainerRef, EngineError, Report},
+    engine::{ContainerRef, Report},
     git,
-    plan::Action as Step,
     report::{Event, Reporter as _},
     rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, UnderWay, Why},
-    store::{Claimed, Deployment, DeploymentId, Filter, State, Update, Watch, dies},
+    store::{Claimed, Update, Watch, dies},
 };
-
-/// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
-const MOST_WAITING: usize = 100;
 
 /// A deployment under way.
 pub(super) struct Drive<'a> {
@@ -309,209 +308,6 @@ impl<'a> Drive<'a> {
         Ok(Fact::Planned)
     }
 
-    /// Looks at both colours and decides which is next.
-    async fn plan_colours(&mut self) -> Result<Fact, Ended> {
-        let look = self.deployer.plan_colours(self.of, &self.found.commit);
-        match called_off::at_once(look, "planning", self.of.cancel).await?? {
-            Planned::Nothing(prepared) => {
-                self.found.update = self.deployer.planned(self.of, &prepared).await?;
-                self.found.prepared = Some(*prepared);
-                Ok(Fact::Planned)
-            }
-            Planned::Baking(bake) => Ok(Fact::Baking { bake }),
-            Planned::Way(way) => {
-                let (project, plan) = (Some(way.project.clone()), Some(self.of.recorder.clean(&way.text())));
-                self.found.update = Update { project, plan, ..std::mem::take(&mut self.found.update) };
-                self.found.way = Some(*way);
-                Ok(Fact::ColourPlanned)
-            }
-        }
-    }
-
-    /// Makes the next colour ready.
-    async fn warm(&mut self) -> Result<Fact, Ended> {
-        let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
-        if let Some(way) = &mut self.found.unswitch {
-            self.deployer.unswitch_warm(self.of, way, generation, &commit).await?;
-            return Ok(Fact::Warmed);
-        }
-        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        self.deployer.warm(self.of, way, generation, &commit).await?;
-        Ok(match (way.promotion(), way.steps()) {
-            (Some(_), steps) => Fact::Ready { first: 0, steps },
-            (None, 0) => Fact::Warmed,
-            (None, steps) => Fact::Ready { first: 1, steps },
-        })
-    }
-
-    /// Keeps what the next colour is, for whoever goes on with it once it is promoted, and gives it the share of its step.
-    async fn step(&mut self) -> Result<Fact, Ended> {
-        let (generation, step) = (self.rollout.generation, self.rollout.under_way.map_or(0, |one| one.step));
-        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        let Some((within, opens)) = way.lasts(step) else {
-            return Err(guard::fault("a promotion is waited for that nobody wants").into());
-        };
-        self.deployer.reach_next(self.of, way, (generation, step)).await?;
-        Ok(Fact::Stands { until: now_ms().saturating_add(within), opens })
-    }
-
-    /// Has what must not run twice change over.
-    async fn change_over(&mut self) -> Result<Fact, Ended> {
-        let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
-        if let Some(way) = &mut self.found.unswitch {
-            self.deployer.unswitch_change_over(self.of, way, generation, &commit).await?;
-            return Ok(Fact::ChangedOver);
-        }
-        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        self.deployer.change_over(self.of, way, generation, &commit).await?;
-        Ok(Fact::ChangedOver)
-    }
-
-    /// Moves the routes, and puts together what there is to say of a success.
-    async fn switch(&mut self) -> Result<Fact, Ended> {
-        let Of { job, repo, timeouts, recorder, .. } = self.of;
-        let generation = self.rollout.generation;
-        let moved = match (&mut self.found.unswitch, &mut self.found.way) {
-            (Some(way), _) => self.deployer.unswitch_moves(self.of, way, generation).await?,
-            (None, Some(way)) => self.deployer.switch_over(self.of, way, generation).await?,
-            (None, None) => return Err(guard::fault("no colour was planned").into()),
-        };
-        let bake = match moved {
-            Moved::Unknown(failure) => {
-                self.found.failure = Some(failure);
-                return Ok(Fact::Unknown);
-            }
-            Moved::Switched { bake } => bake,
-        };
-        let Found { branch, by_hand, commit: checked_out, way, unswitch, .. } = &self.found;
-        let (project, commit, is_back, summary) = match (unswitch, way) {
-            (Some(way), _) => (way.project.clone(), checked_out.clone(), false, way.summary(checked_out, by_hand)),
-            (None, Some(way)) => {
-                let commit = way.commit(checked_out);
-                let summary = way.summary(&commit, by_hand);
-                (way.project.clone(), commit, way.is_back(), summary)
-            }
-            (None, None) => return Err(guard::fault("no colour was planned").into()),
-        };
-        let reached = match is_back {
-            true => None,
-            // Requests go there already: a failure from here on would have the live colour stopped.
-            false => match wanted::reached(&self.deployer.store, job, repo, &commit, branch, recorder).await {
-                Ok(reached) => reached,
-                Err(failure) => {
-                    recorder.warn(format!("whether this was the newest push is not known: {failure}"));
-                    None
-                }
-            },
-        };
-        if let (Ok(engine), false) = (self.deployer.planner.engine().await, is_back) {
-            let keep = self.deployer.planner.settings.keep_build_cache;
-            leftovers::tidy(&self.deployer.tidy, &engine, repo, &project, keep, recorder, self.of.cancel).await;
-        }
-        let watch = match bake {
-            Some(_) => None,
-            None => match self.deployer.planner.engine().await {
-                Ok(engine) => watch_on::from(&engine, clock::now(), timeouts.watch).await,
-                Err(_) => None,
-            },
-        };
-        self.found.done = Some(Done { project, summary, commit, reached, watch });
-        Ok(Fact::Switched { bake: bake.map(|bake| bake.until), watch: watch.map(|watch| watch.until) })
-    }
-
-    /// Leaves the next colour again.
-    async fn leave(&mut self, action: Action) {
-        if let Some(way) = &mut self.found.unswitch {
-            return self.deployer.unswitch_leave(self.of, way).await;
-        }
-        let Some(way) = &mut self.found.way else { return };
-        match action {
-            Action::GoBack => self.deployer.go_back(self.of, way).await,
-            _ => self.deployer.abort(self.of, way).await,
-        }
-    }
-
-    /// Carries the plan out.
-    async fn apply(&mut self) -> Result<Fact, Ended> {
-        let Of { repo, timeouts, recorder, cancel, .. } = self.of;
-        let Some(prepared) = &self.found.prepared else { return Err(guard::fault("nothing was planned").into()) };
-        let Prepared { loaded, decision, plan, engine, .. } = prepared;
-        if !plan.steps.is_empty() {
-            self.deployer.tidy.disturb(&loaded.project.name);
-        }
-        let applied = self.deployer.apply(engine, prepared, repo, timeouts, recorder, cancel).await;
-        self.deployer.note_reads(prepared, &applied).await;
-        if decision.trigger_file_to_remove && trigger::builds_succeeded(plan, &applied) {
-            trigger::remove_trigger(repo, recorder).await;
-        }
-        match applied {
-            Ok(report) => {
-                self.found.report = Some(report);
-                Ok(Fact::Applied)
-            }
-            Err(error) => {
-                let failure = outcome::apply_failed(plan, &error);
-                if let ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. } = &error {
-                    // It is watched too, whatever a later plan brings.
-                    self.found.started.extend(report.started.iter().cloned());
-                }
-                Err(match error {
-                    ApplyError::Step { error: EngineError::Stale(reason), .. } => Ended::Stale(reason, failure),
-                    _ => Ended::Failed(failure),
-                })
-            }
-        }
-    }
-
-    /// Watches whether what was started stays up, and puts together what there is to say of a success.
-    async fn settle(&mut self) -> Result<Fact, Ended> {
-        let Of { job, repo, timeouts, recorder, cancel } = self.of;
-        let (Some(prepared), Some(report)) = (self.found.prepared.take(), self.found.report.take()) else {
-            return Err(guard::fault("nothing was applied").into());
-        };
-        let Prepared { loaded, engine, plan, .. } = &prepared;
-        let (store, project) = (&self.deployer.store, &loaded.project);
-        let fresh: BTreeSet<String> = report.started.iter().map(|container| container.id.clone()).collect();
-        let earlier: Vec<ContainerRef> = std::mem::take(&mut self.found.started);
-        let mut watched = report.started.clone();
-        if !earlier.is_empty() {
-            // Of them those that are still there; a later plan may have replaced others.
-            let look = engine.observe_containers(&project.name);
-            let seen = called_off::at_once(look, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
-            let there: BTreeSet<String> = seen.containers.into_iter().map(|container| container.id).collect();
-            watched.extend(earlier.into_iter().filter(|one| there.contains(&one.id) && !fresh.contains(&one.id)));
-        }
-        self.found.started.clone_from(&watched);
-        let mut looked = clock::now();
-        let unjudged = self.unjudged().await?;
-        let doubtful = engine.doubtful(project, &watched, timeouts.settle, unjudged.is_none());
-        let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
-        watched.extend(doubtful.watch);
-        if !watched.is_empty() {
-            self.enter(Phase::Settling).await;
-            let earlier = store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
-            let watch = outcome::Watch {
-                engine,
-                prepared: &prepared,
-                report: &report,
-                watched: &watched,
-                earlier,
-                unjudged: unjudged.as_ref(),
-            };
-            let settled = outcome::settle(&watch, timeouts, recorder, cancel);
-            looked = called_off::at_once(settled, outcome::WATCHING, cancel).await??;
-        }
-        let built = plan.steps.iter().any(|step| matches!(step.action, Step::Build { .. }));
-        let keep = self.deployer.planner.settings.keep_build_cache.filter(|_| built);
-        leftovers::tidy(&self.deployer.tidy, engine, repo, &project.name, keep, recorder, cancel).await;
-        let Found { commit, branch, by_hand, .. } = &self.found;
-        let reached = wanted::reached(store, job, repo, commit, branch, recorder).await?;
-        let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand.clone()].concat(), commit);
-        let watch = watch_on::from(engine, looked, timeouts.watch).await;
-        self.found.done = Some(Done { project: project.name.clone(), summary, commit: commit.clone(), reached, watch });
-        Ok(Fact::Settled { watch: watch.map(|watch| watch.until) })
-    }
-
     /// What has to be kept until a fact comes from outside.
     fn wait(self) -> woken::Wait {
         let Drive { rollout, found: Found { update, failure, way, .. }, of, .. } = self;
@@ -554,16 +350,6 @@ impl<'a> Drive<'a> {
         }
         Ok(())
     }
-
-    /// The deployment that may have started what runs without having come to say whether it stays up: an earlier one, or
-    /// this one before it was put down.
-    async fn unjudged(&self) -> Result<Option<(DeploymentId, State)>, Failure> {
-        let job = self.of.job;
-        match self.taken_up {
-            true => Ok(Some((job.id, State::Running))),
-            false => self.deployer.unjudged(job).await,
-        }
-    }
 }
 
 /// An action's name, for the points at which a test has the daemon die.
@@ -591,21 +377,6 @@ fn word(action: Action) -> &'static str {
 }
 
 impl Deployer {
-    /// The last deployment of the repository that began before this one, where that did not come to say whether what it
-    /// had started stays up: it was interrupted, cancelled, superseded while it waited, or failed. Its containers are not judged by being there.
-    async fn unjudged(&self, job: &Deployment) -> Result<Option<(DeploymentId, State)>, Failure> {
-        let filter =
-            Filter { repo: Some(job.repo.clone()), before: Some(job.id), limit: MOST_WAITING, ..Filter::default() };
-        let earlier = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
-        let began = |one: &Deployment| match one.state {
-            State::Failed | State::Cancelled | State::Interrupted => true,
-            State::Superseded => one.started_at.is_some(),
-            State::Queued | State::Running | State::Succeeded => false,
-        };
-        let last = earlier.iter().find(|earlier| earlier.state == State::Succeeded || began(earlier));
-        Ok(last.filter(|last| began(last)).map(|last| (last.id, last.state)))
-    }
-
     /// Whether a round failed because the engine is not there any more. An engine that ends in an orderly way tells much
     /// before it goes (a build is "cancelled"), so it is asked where the failure itself does not say.
     async fn engine_is_gone(&self, failure: &Failure, cancel: &CancellationToken) -> Result<bool, Failure> {

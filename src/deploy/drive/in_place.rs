@@ -1,0 +1,128 @@
+//! The actions of a deployment in place: a plan carried out, and what it started watched.
+
+use std::collections::BTreeSet;
+
+use super::{Done, Drive, Ended, Found};
+use crate::{
+    deploy::{
+        Deployer, Failure, called_off, clock, guard, leftovers, of::Of, outcome, prepared::Prepared, trigger, wanted,
+        watch_on,
+    },
+    engine::{ApplyError, ContainerRef, EngineError},
+    plan::Action as Step,
+    rollout::{Fact, Phase},
+    store::{Deployment, DeploymentId, Filter, State},
+};
+
+/// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
+const MOST_WAITING: usize = 100;
+
+impl Drive<'_> {
+    /// Carries the plan out.
+    pub(super) async fn apply(&mut self) -> Result<Fact, Ended> {
+        let Of { repo, timeouts, recorder, cancel, .. } = self.of;
+        let Some(prepared) = &self.found.prepared else { return Err(guard::fault("nothing was planned").into()) };
+        let Prepared { loaded, decision, plan, engine, .. } = prepared;
+        if !plan.steps.is_empty() {
+            self.deployer.tidy.disturb(&loaded.project.name);
+        }
+        let applied = self.deployer.apply(engine, prepared, repo, timeouts, recorder, cancel).await;
+        self.deployer.note_reads(prepared, &applied).await;
+        if decision.trigger_file_to_remove && trigger::builds_succeeded(plan, &applied) {
+            trigger::remove_trigger(repo, recorder).await;
+        }
+        match applied {
+            Ok(report) => {
+                self.found.report = Some(report);
+                Ok(Fact::Applied)
+            }
+            Err(error) => {
+                let failure = outcome::apply_failed(plan, &error);
+                if let ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. } = &error {
+                    // It is watched too, whatever a later plan brings.
+                    self.found.started.extend(report.started.iter().cloned());
+                }
+                Err(match error {
+                    ApplyError::Step { error: EngineError::Stale(reason), .. } => Ended::Stale(reason, failure),
+                    _ => Ended::Failed(failure),
+                })
+            }
+        }
+    }
+
+    /// Watches whether what was started stays up, and puts together what there is to say of a success.
+    pub(super) async fn settle(&mut self) -> Result<Fact, Ended> {
+        let Of { job, repo, timeouts, recorder, cancel } = self.of;
+        let (Some(prepared), Some(report)) = (self.found.prepared.take(), self.found.report.take()) else {
+            return Err(guard::fault("nothing was applied").into());
+        };
+        let Prepared { loaded, engine, plan, .. } = &prepared;
+        let (store, project) = (&self.deployer.store, &loaded.project);
+        let fresh: BTreeSet<String> = report.started.iter().map(|container| container.id.clone()).collect();
+        let earlier: Vec<ContainerRef> = std::mem::take(&mut self.found.started);
+        let mut watched = report.started.clone();
+        if !earlier.is_empty() {
+            // Of them those that are still there; a later plan may have replaced others.
+            let look = engine.observe_containers(&project.name);
+            let seen = called_off::at_once(look, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
+            let there: BTreeSet<String> = seen.containers.into_iter().map(|container| container.id).collect();
+            watched.extend(earlier.into_iter().filter(|one| there.contains(&one.id) && !fresh.contains(&one.id)));
+        }
+        self.found.started.clone_from(&watched);
+        let mut looked = clock::now();
+        let unjudged = self.unjudged().await?;
+        let doubtful = engine.doubtful(project, &watched, timeouts.settle, unjudged.is_none());
+        let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
+        watched.extend(doubtful.watch);
+        if !watched.is_empty() {
+            self.enter(Phase::Settling).await;
+            let earlier = store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
+            let watch = outcome::Watch {
+                engine,
+                prepared: &prepared,
+                report: &report,
+                watched: &watched,
+                earlier,
+                unjudged: unjudged.as_ref(),
+            };
+            let settled = outcome::settle(&watch, timeouts, recorder, cancel);
+            looked = called_off::at_once(settled, outcome::WATCHING, cancel).await??;
+        }
+        let built = plan.steps.iter().any(|step| matches!(step.action, Step::Build { .. }));
+        let keep = self.deployer.planner.settings.keep_build_cache.filter(|_| built);
+        leftovers::tidy(&self.deployer.tidy, engine, repo, &project.name, keep, recorder, cancel).await;
+        let Found { commit, branch, by_hand, .. } = &self.found;
+        let reached = wanted::reached(store, job, repo, commit, branch, recorder).await?;
+        let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand.clone()].concat(), commit);
+        let watch = watch_on::from(engine, looked, timeouts.watch).await;
+        self.found.done = Some(Done { project: project.name.clone(), summary, commit: commit.clone(), reached, watch });
+        Ok(Fact::Settled { watch: watch.map(|watch| watch.until) })
+    }
+
+    /// The deployment that may have started what runs without having come to say whether it stays up: an earlier one, or
+    /// this one before it was put down.
+    pub(super) async fn unjudged(&self) -> Result<Option<(DeploymentId, State)>, Failure> {
+        let job = self.of.job;
+        match self.taken_up {
+            true => Ok(Some((job.id, State::Running))),
+            false => self.deployer.unjudged(job).await,
+        }
+    }
+}
+
+impl Deployer {
+    /// The last deployment of the repository that began before this one, where that did not come to say whether what it
+    /// had started stays up: it was interrupted, cancelled, superseded while it waited, or failed. Its containers are not judged by being there.
+    async fn unjudged(&self, job: &Deployment) -> Result<Option<(DeploymentId, State)>, Failure> {
+        let filter =
+            Filter { repo: Some(job.repo.clone()), before: Some(job.id), limit: MOST_WAITING, ..Filter::default() };
+        let earlier = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
+        let began = |one: &Deployment| match one.state {
+            State::Failed | State::Cancelled | State::Interrupted => true,
+            State::Superseded => one.started_at.is_some(),
+            State::Queued | State::Running | State::Succeeded => false,
+        };
+        let last = earlier.iter().find(|earlier| earlier.state == State::Succeeded || began(earlier));
+        Ok(last.filter(|last| began(last)).map(|last| (last.id, last.state)))
+    }
+}
