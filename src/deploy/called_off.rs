@@ -35,7 +35,7 @@ pub(super) fn failure(doing: &str) -> Failure {
 /// Work that changes nothing: dropped when it is called off.
 ///
 /// # Errors
-/// It was.
+/// The deployment was called off before the work was done.
 pub(super) fn at_once<T>(
     work: impl Future<Output = T>,
     doing: &str,

@@ -59,7 +59,7 @@ pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<Stri
 /// Everything the decision rests on. `inputs`: what goes into the images, where that is asked.
 ///
 /// # Errors
-/// Bad globs.
+/// A glob of the repository cannot be read.
 pub fn gather(
     repo: &Repo,
     loaded: &TreeProject,

@@ -48,7 +48,7 @@ impl Judgings {
         read.get(repo).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, counters)| Arc::clone(counters))
     }
 
-    /// Keeps one.
+    /// Keeps what the proxy has just counted, for whoever asks within the next moments.
     pub(super) fn keep(&self, repo: &str, counters: &Arc<Counters>) {
         lock(&self.read).insert(repo.to_owned(), (Instant::now(), Arc::clone(counters)));
     }
@@ -73,7 +73,7 @@ impl Judgings {
         known.unwrap_or(Judging { generation, ..Judging::default() })
     }
 
-    /// Keeps that.
+    /// Keeps how a judgement stands, for `status` and `turnout rollout`.
     pub(super) fn note(&self, repo: &str, judging: Judging) {
         lock(&self.under_way).insert(repo.to_owned(), judging);
     }

@@ -181,7 +181,7 @@ pub fn percent(hundredths: u64) -> String {
     }
 }
 
-/// `4,100`.
+/// A number with its thousands apart: `4,100`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -141,7 +141,7 @@ pub enum Fact {
     Unknown,
     /// A switch is found that nobody lived to record: a bake is under way of which the state does not know.
     Baking {
-        /// That bake.
+        /// The bake as the proxy and the database have it.
         bake: Bake,
     },
     /// The bake is over: one of the two colours is retired, and the other one live.
@@ -222,7 +222,7 @@ pub enum Action {
 /// How a deployment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// Everything runs.
+    /// All that was wanted runs, and has stayed up.
     Succeeded,
     /// For a reason of its own.
     Failed(Why),

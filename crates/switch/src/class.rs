@@ -26,7 +26,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All of them.
+    /// Every class, in the order in which `turnout plan` lists services.
     pub const ALL: [Class; 7] =
         [Class::Routed, Class::Held, Class::Internal, Class::Worker, Class::Job, Class::Shared, Class::Single];
 
@@ -65,7 +65,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// Who said something.
+/// In which file something was said; who wins where several do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// `switch:` in `repos.yaml`, which wins.

@@ -15,7 +15,7 @@ use crate::{
 /// All that was derived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Derived {
-    /// The project's name.
+    /// The Compose project as it was read: colour and name, `redshop`.
     pub project: String,
     /// When a deployment changes the colour.
     pub by: By,
@@ -81,32 +81,32 @@ pub struct Canary {
     pub sticky: Given<StickySaid>,
 }
 
-/// Two colours.
+/// The pair of colours that a repository goes between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Colours {
-    /// That of `.env`.
+    /// The colour that `COLOR` in `.env` names.
     pub named: String,
-    /// Its partner.
+    /// The other one of the pair, by `colors` or the default pair of it.
     pub partner: String,
 }
 
 /// A value, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given<T> {
-    /// The value.
+    /// What counts for this stack.
     pub value: T,
-    /// Where it comes from.
+    /// Which place said so, for `turnout plan` to name.
     pub from: Origin,
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// The user.
+    /// It was written down, in `repos.yaml` or in the Compose file.
     Said(Source),
     /// This attribute of this service.
     Attribute(&'static str, String),
-    /// Turnout's default.
+    /// Nobody said anything, so turnout's own value counts.
     Default,
 }
 
@@ -123,9 +123,9 @@ impl fmt::Display for Origin {
 /// What becomes of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fate {
-    /// Its class.
+    /// What a rollout does with its containers.
     pub class: Class,
-    /// Why.
+    /// The rule that gave it that class, as `turnout plan` prints it.
     pub reason: Reason,
     /// Services that share a namespace or volumes with it, and so its class.
     pub joined: Vec<String>,
@@ -146,7 +146,7 @@ pub struct Fate {
 pub enum OrderWhy {
     /// The user said it.
     Said(Source),
-    /// `deploy.update_config.order`.
+    /// The Compose file says it for this service.
     UpdateConfig,
     /// It writes storage, and two at once must not be.
     OneWriter,
@@ -191,21 +191,21 @@ pub struct Gate {
     pub timeout: Given<Duration>,
 }
 
-/// Whose health check.
+/// Whose health check decides that a container is healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// The service's.
+    /// `healthcheck` of the service in the Compose file.
     Service,
-    /// The image's.
+    /// `HEALTHCHECK` of its image; the service says nothing.
     Image,
-    /// There is none.
+    /// There is none: the container must stay up, and its ports must answer.
     None,
 }
 
 /// From a listener to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The service.
+    /// The service whose containers get the requests.
     pub service: String,
     /// The port in its containers.
     pub port: u16,
@@ -234,16 +234,16 @@ pub struct Route {
 pub enum Listen {
     /// On these addresses of the host. Without a port, on one that turnout chooses once.
     Host {
-        /// Addresses.
+        /// The addresses of this machine; `0.0.0.0` and `::` are all of them.
         addresses: Vec<IpAddr>,
-        /// The port.
+        /// The port on them; `None` until turnout has chosen one, which then stays.
         port: Option<u16>,
     },
     /// On the gateway of the network of a front that keeps its ports.
     Gateway {
-        /// The front.
+        /// The service that is the front.
         front: String,
-        /// The Compose network.
+        /// The key of the network on which the front finds what is behind it.
         network: String,
         /// The port, which the front already calls.
         port: u16,
@@ -254,7 +254,7 @@ pub enum Listen {
         adapter: (&'static str, &'static str),
         /// Where that program is asked.
         at: String,
-        /// The place.
+        /// What that program calls it: a backend, an upstream, an id or a service.
         place: String,
     },
 }
@@ -287,10 +287,10 @@ impl fmt::Display for Listen {
     }
 }
 
-/// One job.
+/// A service that runs to its end, once, before others start: `service_completed_successfully`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// The service.
+    /// The service that is run.
     pub service: String,
     /// Whether it belongs to services that stay, because only such wait for it; else it runs once a rollout, in the new
     /// colour.
@@ -318,55 +318,55 @@ pub enum Note {
     PeerAddress(Vec<String>),
     /// The engine chose the host's port so far.
     PortChosen {
-        /// The service.
+        /// The service that publishes it.
         service: String,
         /// The port in the container.
         port: u16,
     },
     /// `app_protocol` says nothing that turnout knows.
     UnknownAppProtocol {
-        /// The service.
+        /// The service whose port has it.
         service: String,
-        /// The word.
+        /// What `app_protocol` says.
         word: String,
     },
     /// `failure_action: continue` would leave a broken colour live.
     FailureContinue(String),
     /// `start-first` of the Compose file is not followed.
     StartFirstNotKept {
-        /// The service.
+        /// The service that asks for it.
         service: String,
-        /// Why not.
+        /// What speaks against two at once.
         why: OrderWhy,
     },
     /// A front that keeps its ports finds these through the proxy, if nothing between bars it.
     LeadsToProxy {
-        /// The front.
+        /// The service that is the front.
         front: String,
-        /// Names.
+        /// The names of coloured services, which lead it to the proxy from now on.
         names: Vec<String>,
     },
     /// On networks that are not the project's own, coloured containers have no names.
     NoAliasOutside(String),
     /// A fixed container name would be there twice; it stays a name within its colour.
     ContainerName {
-        /// The service.
+        /// The service that has it.
         service: String,
-        /// The name.
+        /// The name that `container_name` gives.
         name: String,
     },
     /// What would find it by itself is taken off, for another proxy is told of it.
     NotFound {
-        /// The service.
+        /// The service that carries it.
         service: String,
         /// The label or variable.
         by: String,
     },
     /// Said to be coloured although it writes: the user takes it upon themselves that two may write there.
     TwoWriters {
-        /// The service.
+        /// The service that is in two colours at once during a bake.
         service: String,
-        /// Where.
+        /// The volume or folder that both write.
         place: String,
     },
 }

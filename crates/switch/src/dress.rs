@@ -56,14 +56,14 @@ pub struct StayingDress {
     pub name: String,
     /// Gateways of its networks, by Compose key, for fronts that find the proxy there.
     pub gateways: BTreeMap<String, IpAddr>,
-    /// As in [`Dress`].
+    /// The volumes of what stays, as [`Dress`] has them.
     pub volumes: BTreeMap<String, String>,
 }
 
 /// Something that had to be given and was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// A loopback port.
+    /// A port of the loopback interface leads to it.
     Port {
         /// The service whose containers are to listen behind it.
         service: String,

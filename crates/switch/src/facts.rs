@@ -38,7 +38,7 @@ pub struct ImageFacts {
 pub struct FileFacts {
     /// Whether git tracks all that is below it, and nothing there differs from the commit: configuration, not data.
     pub tracked: bool,
-    /// What it is.
+    /// Whether it is a file, a folder, a socket or a device, or not there.
     pub kind: FileKind,
     /// What stands in it, if it is tracked text of moderate size, for a folder that of its files one after the other;
     /// names of services are looked for in it.
@@ -53,7 +53,7 @@ pub enum FileKind {
     /// A file or folder, or nothing yet.
     #[default]
     Ordinary,
-    /// A Unix socket.
+    /// A Unix socket: two containers may share it.
     Socket,
     /// A block or character device.
     Device,

@@ -97,7 +97,7 @@ pub enum Spoken {
     /// The port belongs to something that is no HTTP: bytes, and never asked.
     Port(&'static str),
     /// The gate asks the container: TLS is passed through, else HTTP, and no answer is a failure that names
-    /// `protocol: tcp`.
+    /// It was said, by `protocol: tcp`.
     Asked,
 }
 

@@ -12,7 +12,7 @@ use crate::class::{Class, Place};
 pub struct Refusal {
     /// What is in the way.
     pub cause: Cause,
-    /// What to write.
+    /// What to write to have it go.
     pub line: Line,
 }
 
@@ -75,7 +75,7 @@ pub enum Cause {
     StayingNeeds {
         /// The one that stays.
         staying: String,
-        /// What it is.
+        /// What is derived for it, and has it stay.
         class: Class,
         /// The one that changes colour.
         moving: String,
@@ -89,7 +89,7 @@ pub enum Cause {
         service: String,
         /// The label or variable.
         by: String,
-        /// What reads it.
+        /// The program that finds containers by it.
         finder: Finder,
         /// The port that requests seem to go to.
         port: u16,
@@ -125,7 +125,7 @@ pub enum Cause {
     /// A route leads to what does not change colour.
     RouteToStaying {
         service: String,
-        /// What it is.
+        /// What is derived for it.
         class: Class,
         /// Whether it writes storage of its own.
         writes: bool,

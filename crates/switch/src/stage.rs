@@ -36,7 +36,7 @@ pub enum Note {
         service: String,
         /// What its `depends_on` names.
         on: String,
-        /// The condition there.
+        /// The `condition` of that `depends_on`.
         condition: String,
     },
     /// A service could start in the first stage, but for one that starts in the second.
@@ -84,7 +84,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// Divides a colour.
+/// Divides a colour's services by whether they may run beside the old ones.
 ///
 /// A service is in the second stage if the one of the old colour is to stop before it starts, and if it cannot do without
 /// one that is (see [`Tie`]): to start late costs time, to start without what a container is made from is not possible.

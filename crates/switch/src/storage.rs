@@ -42,7 +42,7 @@ impl fmt::Display for Storage {
     }
 }
 
-/// Who writes what.
+/// Which services write to which volumes and folders.
 #[derive(Debug, Default)]
 pub(crate) struct Writers<'a> {
     by_service: BTreeMap<&'a str, BTreeSet<Storage>>,

@@ -24,7 +24,7 @@ pub(crate) struct View<'a> {
     pub(crate) said: &'a Said,
     /// Who waits for the end of whom.
     pub(crate) awaited: BTreeMap<&'a str, Vec<&'a str>>,
-    /// Who writes what.
+    /// Which services write to which volumes and folders.
     pub(crate) writers: Writers<'a>,
     /// Services whose code is this repository's, or would be (docs of the switch, *ours*).
     pub(crate) ours: BTreeSet<&'a str>,
@@ -123,7 +123,7 @@ impl<'a> View<'a> {
         ports.find_map(|port| known::engine_port(port).map(|what| (what, Why::Port(port))))
     }
 
-    /// Published TCP ports.
+    /// The TCP ports that a service publishes on the host.
     pub(crate) fn tcp_ports(&self, name: &str) -> impl Iterator<Item = &'a Port> + use<'a> {
         let ports = self.service(name).into_iter().flat_map(|service| &service.ports);
         ports.filter(|port| matches!(port.protocol.as_str(), "" | "tcp"))

@@ -201,7 +201,7 @@ impl Deployer {
     /// Has one go on that is paused.
     ///
     /// # Errors
-    /// None is.
+    /// Nothing is paused, or the wish cannot be kept.
     pub async fn resume(&self, repo: &Repo) -> Result<String, Failure> {
         match self.wish(&repo.name, Wish::Resume).await? {
             Some(id) => Ok(format!("deployment {id} goes on")),

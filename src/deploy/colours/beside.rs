@@ -17,7 +17,7 @@ use crate::traffic::{
 /// A colour that stands beside the one that gets the requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Second<'a> {
-    /// `blue`.
+    /// Its colour, as `blue`.
     pub name: &'a str,
     /// Of the deployment that made it.
     pub generation: u64,

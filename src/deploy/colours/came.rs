@@ -20,7 +20,7 @@ pub enum Planned {
 pub(in crate::deploy) enum Broke {
     /// Something else changed what was looked at.
     Stale(String, Failure),
-    /// It failed.
+    /// It failed, for a reason of its own.
     Failed(Failure),
 }
 

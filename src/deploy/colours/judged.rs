@@ -107,7 +107,7 @@ pub fn counted_of(counters: &Counters, one: &ColourRecord, live: Option<&ColourR
     Some(Counted { clients: Some(clients), open: Some(open), counts: Some(counts) })
 }
 
-/// Any route.
+/// The routes of a judgement that takes all of them.
 pub fn any(_: &RouteCounters) -> bool {
     true
 }

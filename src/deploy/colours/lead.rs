@@ -27,10 +27,10 @@ use crate::{
 /// Time between two looks at what is open to a colour.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Who leads.
+/// What leads requests to a colour: turnout-proxy, or a proxy of the user's own.
 #[derive(Debug, Clone)]
 pub enum Lead {
-    /// turnout-proxy.
+    /// turnout-proxy, over its control socket.
     Own(Steer),
     /// A proxy of the user's own.
     Other(Other),
@@ -66,7 +66,7 @@ pub struct Seen {
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum LeadError {
-    /// With turnout-proxy.
+    /// turnout-proxy refused, or could not be reached.
     #[error(transparent)]
     Own(#[from] SteerError),
     /// With a proxy of others.

@@ -53,13 +53,13 @@ pub struct Looked {
     pub made: Made,
 }
 
-/// Whose colours.
+/// What a look at the colours of a repository needs.
 pub struct Looking<'a> {
-    /// Reads.
+    /// Reads the Compose files, and asks the engine.
     pub planner: &'a Planner,
-    /// Knows the ports.
+    /// Has the ports that were chosen, and which colour stands where.
     pub store: &'a Store,
-    /// The repository.
+    /// The repository whose colours are looked at.
     pub repo: &'a Repo,
     /// Where its files are read.
     pub view: View,

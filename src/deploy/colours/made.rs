@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// A colour.
+/// What a colour was made of and how it is reached, as it is kept in the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// Its services, in the order in which they start.
@@ -74,7 +74,7 @@ pub struct Promotion {
 /// A service of a colour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeService {
-    /// Its name.
+    /// Its key in the Compose file.
     pub name: String,
     /// Its restart policy, as Compose writes it; taken away while the colour is stopped.
     pub restart: String,
@@ -91,7 +91,7 @@ pub struct MadeService {
 pub struct MadeRoute {
     /// Where turnout-proxy listens; nothing where another proxy leads.
     pub listen: Vec<SocketAddr>,
-    /// The service.
+    /// The service whose containers get the requests.
     pub service: String,
     /// The port in its containers.
     pub port: u16,
@@ -173,10 +173,10 @@ pub enum MadeTls {
     Obtained(Obtained),
 }
 
-/// How.
+/// How a certificate is come by, where it lies in no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Obtained {
-    /// By ACME.
+    /// turnout-proxy obtains it by ACME.
     #[serde(rename = "acme")]
     Acme,
 }

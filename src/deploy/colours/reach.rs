@@ -81,9 +81,9 @@ impl fmt::Debug for MadePreview {
 pub struct MadePin {
     /// By a header; else by a cookie.
     pub header: bool,
-    /// Its name.
+    /// The name of the header or cookie.
     pub name: String,
-    /// Its value.
+    /// The value that it must have, letter by letter.
     pub value: String,
 }
 

@@ -64,7 +64,7 @@ pub fn shares(repository: &mut Repository, next: &Second<'_>, step: Step) -> Set
 /// A colour that gets a share of the requests beside the live one, as the proxy has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// `blue`.
+    /// The colour that gets it, as `blue`.
     pub colour: String,
     /// How many of a hundred clients.
     pub percent: u64,

@@ -57,7 +57,7 @@ pub struct Way {
 /// A project that runs in place.
 #[derive(Debug, Clone)]
 pub struct Adopts {
-    /// `redshop`.
+    /// Its Compose project, as `redshop`.
     pub project: String,
     /// Its colour, `red`.
     pub colour: String,

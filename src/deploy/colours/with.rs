@@ -10,7 +10,7 @@ use crate::{config::Repo, report::Reporter};
 /// For whom something is planned.
 #[derive(Clone, Copy)]
 pub struct With<'a> {
-    /// Whose.
+    /// The repository whose colours they are.
     pub repo: &'a Repo,
     /// Who is told.
     pub reporter: &'a dyn Reporter,
@@ -35,7 +35,7 @@ impl<'a> With<'a> {
 /// Which projects of a look are planned, and how.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// What stays.
+    /// Only the services that all colours share.
     Staying,
     /// The whole colour, as it is.
     Colour,

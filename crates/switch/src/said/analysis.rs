@@ -18,7 +18,7 @@ pub const MOST_TIMES: u64 = 1_000;
 pub enum AnalysisSaid {
     /// Answers are not looked at.
     Off,
-    /// By these rules.
+    /// They are judged, by these rules.
     On(Analysis),
 }
 
@@ -122,7 +122,7 @@ fn time(reading: &mut Reading, path: &str, value: &Value) -> Option<u64> {
     found
 }
 
-/// `20ms`, `5s`.
+/// A time as one writes it in the key: `20ms`, `5s`.
 pub(crate) fn shown_time(millis: u64) -> String {
     match millis % 1_000 {
         0 => format!("{}s", millis / 1_000),

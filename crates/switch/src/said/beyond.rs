@@ -20,9 +20,9 @@ type Reader<'a, T> = &'a dyn Fn(&mut Reading, &str, &Value) -> Option<T>;
 
 /// How listeners and services are read.
 pub(super) struct Readers<'a> {
-    /// `9000`, `127.0.0.1:9000`.
+    /// A listener, as `9000` or `127.0.0.1:9000`.
     pub(super) listen: Reader<'a, ListenSaid>,
-    /// `web:8000`.
+    /// A service and a port of its containers, as `web:8000`.
     pub(super) target: Reader<'a, (String, u16)>,
 }
 
@@ -70,7 +70,7 @@ fn host(reading: &mut Reading, path: &str, value: &Value) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// `10%`.
+/// How many of a hundred requests are copied, as `10%`.
 fn mirror(reading: &mut Reading, path: &str, value: &Value) -> Option<u8> {
     let digits = value.as_str().and_then(|text| text.strip_suffix('%'));
     let read = digits.and_then(|digits| digits.trim().parse().ok()).filter(|percent| (1..=100).contains(percent));

@@ -35,17 +35,17 @@ pub enum OnFailure {
     /// Back to the previous colour.
     #[default]
     Rollback,
-    /// Stay, and tell.
+    /// The next colour stays live, and whoever is told of failures decides.
     Pause,
 }
 
 /// Who has requests go to a colour that is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Promote {
-    /// turnout, at once.
+    /// turnout does, as soon as the gate has been passed.
     #[default]
     Auto,
-    /// A person.
+    /// A person does, by `turnout promote`, before `promote_deadline`.
     Manual,
     /// turnout, after this time; a person may do it earlier, or call it off.
     After(Duration),
@@ -77,7 +77,7 @@ pub enum Program {
     },
     /// nginx, by a file that it includes.
     Nginx {
-        /// The file.
+        /// The file of upstreams that turnout writes and nginx includes.
         file: String,
         /// Where the number of its master process is.
         pid: Option<String>,
@@ -91,7 +91,7 @@ pub enum Program {
     },
     /// Traefik, by a file of its file provider.
     Traefik {
-        /// The file.
+        /// The file of services that turnout writes and Traefik watches.
         file: String,
     },
 }
@@ -143,7 +143,7 @@ impl Program {
 /// How a new instance is asked whether it is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
-    /// The page.
+    /// The path of an HTTP request to each route; an answer below 500 is ready.
     pub path: Option<String>,
     /// How long it may take to become ready.
     pub timeout: Option<Duration>,
@@ -156,9 +156,9 @@ pub enum Tls {
     Auto,
     /// They lie in files.
     Files {
-        /// The chain.
+        /// The path of the certificate chain, in PEM.
         certificate: String,
-        /// The key.
+        /// The path of its private key, in PEM.
         key: String,
     },
 }
@@ -168,14 +168,14 @@ pub enum Tls {
 pub struct ListenSaid {
     /// Nothing: all of the host's.
     pub address: Option<std::net::IpAddr>,
-    /// The port.
+    /// The TCP port of the host.
     pub port: u16,
 }
 
 /// One entry of `routes:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSaid {
-    /// Where it listens.
+    /// Where turnout-proxy listens for it.
     pub listen: ListenSaid,
     /// Host names that are its own; empty: all.
     pub hosts: Vec<String>,
@@ -183,11 +183,11 @@ pub struct RouteSaid {
     pub path: Option<String>,
     /// Whether that is taken off before the container sees it.
     pub strip_path: bool,
-    /// The service.
+    /// The service that the requests go to, by its key in the Compose file.
     pub service: String,
     /// The port in its container.
     pub port: u16,
-    /// What is spoken.
+    /// What is spoken there; nothing: it is derived.
     pub protocol: Option<Protocol>,
     /// TLS at the listener.
     pub tls: Option<Tls>,
@@ -200,11 +200,11 @@ pub struct RouteSaid {
 /// What is said about one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceSaid {
-    /// Its class.
+    /// The class that takes the place of the derived one.
     pub class: Option<Class>,
-    /// What comes first.
+    /// Whether the new one starts first or the old one ends first.
     pub order: Option<Order>,
-    /// The gate.
+    /// How it is asked whether it is ready.
     pub health: Option<Health>,
     /// What is spoken on all of its ports.
     pub protocol: Option<Protocol>,
@@ -215,11 +215,11 @@ pub struct ServiceSaid {
 /// What one place says of how a next colour is reached while it waits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BeyondSaid {
-    /// `preview`.
+    /// `preview`: by whom and how it can be looked at.
     pub preview: Option<PreviewSaid>,
     /// `mirror`: how many of a hundred requests are copied.
     pub mirror: Option<u8>,
-    /// `pins`.
+    /// `pins`: the requests that go to it, one of them at least.
     pub pins: Option<Vec<PinSaid>>,
 }
 
@@ -239,7 +239,7 @@ pub struct PreviewSaid {
 /// Requests that go to a next colour while it waits. No secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinSaid {
-    /// What they have.
+    /// The header or cookie by which they are known.
     pub by: PinBy,
     /// With this value, letter by letter.
     pub value: String,
@@ -259,7 +259,7 @@ pub enum PinBy {
 pub struct StepsSaid {
     /// `steps`: at least one; each has a larger share than the one before it.
     pub steps: Option<Vec<StepSaid>>,
-    /// `sticky`.
+    /// `sticky`: by what a client is known again.
     pub sticky: Option<StickySaid>,
 }
 
@@ -277,36 +277,36 @@ pub struct StepSaid {
 pub enum StickySaid {
     /// By a cookie of the proxy's.
     Cookie,
-    /// By its address.
+    /// By its address: all behind one address share a colour.
     Address,
 }
 
 /// What one place says: `switch:`, or the top level's `x-turnout:`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layer {
-    /// `by`.
+    /// `by`: what makes a deployment go to the other colour.
     pub by: Option<By>,
-    /// `colors`.
+    /// `colors`: the pair that the repository goes between.
     pub colors: Option<[String; 2]>,
     /// `routes`; each takes the place of the derived one to the same port of the same service.
     pub routes: Option<Vec<RouteSaid>>,
-    /// `services`.
+    /// `services`: what counts for single ones, by their keys in the Compose file.
     pub services: BTreeMap<String, ServiceSaid>,
     /// `protocol`, `health` and `order` for all that do not say otherwise.
     pub all: ServiceSaid,
-    /// `bake`.
+    /// `bake`: how long the colour before runs on beside the new one.
     pub bake: Option<Duration>,
-    /// `on_failure`.
+    /// `on_failure`: what a colour that fails in its bake asks for.
     pub on_failure: Option<OnFailure>,
-    /// `analysis`.
+    /// `analysis`: when its answers count as a failure, or that they do not.
     pub analysis: Option<AnalysisSaid>,
-    /// `promote`.
+    /// `promote`: who has requests go to a colour that is ready.
     pub promote: Option<Promote>,
-    /// `promote_deadline`.
+    /// `promote_deadline`: how long a person has for it.
     pub promote_deadline: Option<Duration>,
-    /// `drain`.
+    /// `drain`: how long tunnels may last when their colour retires.
     pub drain: Option<Duration>,
-    /// `keep`.
+    /// `keep`: how long a retired colour is there, stopped, to go back to.
     pub keep: Option<Duration>,
     /// `fallback`: paths whose 404 is tried at the old colour while baking.
     pub fallback: Option<Vec<String>>,
@@ -314,7 +314,7 @@ pub struct Layer {
     pub beyond: BeyondSaid,
     /// `steps`, `sticky`.
     pub steps: StepsSaid,
-    /// `adapter`.
+    /// `adapter`: the proxy of the user's own that leads requests.
     pub adapter: Option<Adapter>,
 }
 

@@ -14,7 +14,7 @@ pub(super) enum Part {
     Beside,
     /// What must not run twice.
     Alone,
-    /// Both.
+    /// What must not run twice, and what may.
     All,
 }
 
