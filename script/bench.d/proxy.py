@@ -6,7 +6,6 @@ Each program stands before the same container (an nginx of its own with one work
 kept, X-Forwarded headers, no access log. They are asked in alternation, one at a time.
 """
 
-import json
 import os
 import re
 import resource
@@ -18,50 +17,11 @@ import subprocess
 import sys
 import time
 
+from servers import end_all, free_port, listens, path, route, say, start, turnout_proxy, until, write
+
 WORK, PROGRAM, ROUNDS, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 CLIENTS = 64
 TICK = os.sysconf("SC_CLK_TCK")
-RUNNING = []
-
-
-def say(key, value):
-    print(key, f"{value:.3f}" if isinstance(value, float) else value, flush=True)
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def path(*parts):
-    return os.path.join(WORK, *parts)
-
-
-def write(name, text):
-    with open(path(name), "w", encoding="utf-8") as file:
-        file.write(text)
-    return path(name)
-
-
-def start(name, command):
-    with open(path(name + ".out"), "wb") as out:
-        started = subprocess.Popen(command, stdout=out, stderr=out, cwd=WORK)
-    RUNNING.append(started)
-    return started
-
-
-def until(what, done, patience=20):
-    end = time.monotonic() + patience
-    while not done():
-        if time.monotonic() > end:
-            raise SystemExit(f"waited {patience} s in vain: {what}")
-        time.sleep(0.02)
-
-
-def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def family(pid):
@@ -105,38 +65,6 @@ http {{
 }}
 """
     return start(name, ["nginx", "-p", WORK, "-e", "stderr", "-c", write(name + ".conf", text)])
-
-
-def ask(control, request):
-    """One request over the control socket."""
-    with socket.socket(socket.AF_UNIX) as link:
-        link.connect(control)
-        link.sendall(json.dumps({"version": 1, **request}).encode() + b"\n")
-        answer = b""
-        while not answer.endswith(b"\n"):
-            more = link.recv(65536)
-            if not more:
-                break
-            answer += more
-    answer = json.loads(answer)
-    if answer.get("answer") == "refused":
-        raise SystemExit(f"turnout-proxy refused: {answer}")
-    return answer
-
-
-def turnout_proxy(name, routes, *options):
-    os.makedirs(path(name), exist_ok=True)
-    control = path(name, "control.sock")
-    started = start(name, [PROGRAM, "run", "--state-dir", path(name), "--socket", control, "--log-level", "warn", *options])
-    until(name, lambda: os.path.exists(control))
-    if routes:
-        ask(control, {"request": "apply", "repository": "bench", "generation": 1, "revision": 0, "routes": routes})
-    return started, control
-
-
-def route(port, backend, **more):
-    target = {"name": "red", "generation": 1, "weight": 100, "targets": [f"127.0.0.1:{backend}"]}
-    return {"listen": f"127.0.0.1:{port}", "protocol": "http", "state": "serve", "colours": [target], **more}
 
 
 def wrk(url, seconds=SECONDS, clients=CLIENTS):
@@ -269,7 +197,7 @@ def main():
     shown = {"certificate": path("cert.pem"), "key": path("key.pem")}
     for name, options in (("turnout", ()), ("turnout-1", ("--threads", "1"))):
         routes = [route(plain[name], backend), route(tls[name], backend, hosts=["localhost"], tls=shown)]
-        who[name] = turnout_proxy(name, routes, *options)[0].pid
+        who[name] = turnout_proxy(PROGRAM, name, routes, *options)[0].pid
     who["haproxy"] = start("haproxy", ["haproxy", "-db", "-f", write("haproxy.conf", f"""
 global
   nbthread 1
@@ -338,7 +266,7 @@ https://localhost:{tls['caddy']} {{
 
     # Memory: of a fresh one with a route, with a thread for each processor, as it is by default.
     port, sockets = free_port(), socket.create_server(("127.0.0.1", 0), backlog=4096)
-    fresh, _ = turnout_proxy("fresh", [route(port, backend)])
+    fresh, _ = turnout_proxy(PROGRAM, "fresh", [route(port, backend)])
     until("fresh listens", lambda: listens(port))
     say("memory.idle", memory(fresh.pid))
     held = idle_connections(port, 1000)
@@ -346,7 +274,7 @@ https://localhost:{tls['caddy']} {{
     for link in held:
         link.close()
     many = free_port()
-    wide, _ = turnout_proxy("wide", [route(many, sockets.getsockname()[1])], "--max-connections", "30000", "--max-connections-per-route", "30000")
+    wide, _ = turnout_proxy(PROGRAM, "wide", [route(many, sockets.getsockname()[1])], "--max-connections", "30000", "--max-connections-per-route", "30000")
     until("wide listens", lambda: listens(many))
     # Both ends are descriptors here, and the proxy has two for each as well.
     held = tunnels(many, sockets, min(10000, (files - 1100) // 2))
@@ -357,10 +285,4 @@ https://localhost:{tls['caddy']} {{
 try:
     main()
 finally:
-    for process in reversed(RUNNING):
-        process.terminate()
-    for process in RUNNING:
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    end_all()

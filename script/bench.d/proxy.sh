@@ -6,7 +6,7 @@ proxy() {
   mkdir -p "$work/proxy"
   chmod 755 "$work" "$work/proxy"
   local proxy_rounds=${BENCH_PROXY_ROUNDS:-5} proxy_seconds=${BENCH_PROXY_SECONDS:-4}
-  python3 "$root/script/bench.d/proxy.py" "$work/proxy" "$proxy_program" "$proxy_rounds" "$proxy_seconds" >"$work/proxy.figures" ||
+  python3 -B "$root/script/bench.d/proxy.py" "$work/proxy" "$proxy_program" "$proxy_rounds" "$proxy_seconds" >"$work/proxy.figures" ||
     die "script/bench.d/proxy.py failed"
   local kind words
   for kind in 128 64k 128-tls 64k-tls; do
