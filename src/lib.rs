@@ -31,6 +31,8 @@ pub use turnout_fronts as fronts;
 
 pub use turnout_gate as gate;
 
+pub use turnout_measure as measure;
+
 pub use turnout_nat as nat;
 
 pub mod decide;

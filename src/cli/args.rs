@@ -47,7 +47,7 @@ pub enum Command {
     /// Show the log of deployments; that of containers: `turnout compose --repo REPO logs`
     Logs(LogsArgs),
     /// Go back to the colour that was live before: at once while it still runs, else by starting it again (with `switch`)
-    Rollback(ColourArgs),
+    Rollback(RollbackArgs),
     /// Have requests go to a colour that waits for it; else take the last switch for good at once: the colour before is stopped
     /// and kept (with `switch`)
     Promote(PromoteArgs),
@@ -141,7 +141,20 @@ pub struct PromoteArgs {
     pub socket: SocketArg,
 }
 
-/// Arguments of `turnout rollback`, `preview`, `pause`, `resume` and `abort`.
+/// Arguments of `turnout rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// Go further back than to the colour that was live before: to this commit, by its first digits, or to that of this deployment
+    #[arg(long, value_name = "COMMIT|NUMBER")]
+    pub to: Option<String>,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout preview`, `pause`, `resume` and `abort`.
 #[derive(Debug, Args)]
 pub struct ColourArgs {
     /// Name of the repository in repos.yaml

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     git::short,
     report::redact::escape_controls,
-    server::wire::{ColourStatus, ColoursStatus, ShareStatus, StepStatus},
+    server::wire::{ColourStatus, ColoursStatus, MeasureStatus, ShareStatus, StepStatus},
 };
 
 /// The colours of a repository, for `turnout status`.
@@ -24,6 +24,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         bakes_until,
         failed_for,
         analysis,
+        measures,
         next_waits: _,
         next_share: _,
         step: _,
@@ -59,6 +60,9 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     if let Some(said) = analysis {
         writeln!(out, "  answers: {}", escape_controls(said))?;
     }
+    for measure in measures {
+        writeln!(out, "  {}", measured(measure, true))?;
+    }
     for status in certificates {
         writeln!(out, "  {}", certificate_lines::line(status, crate::deploy::now_ms().div_euclid(1_000)))?;
     }
@@ -68,6 +72,16 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         }
         None => Ok(()),
     }
+}
+
+/// What somebody says of a colour; `since`: with when that was.
+pub(super) fn measured(measure: &MeasureStatus, since: bool) -> String {
+    let MeasureStatus { name, state, said, at, asked, good, not_known } = measure;
+    let Some(state) = state else { return format!("{name}: not asked yet") };
+    let said = said.as_deref().map(|said| format!(", {}", escape_controls(said))).unwrap_or_default();
+    let unknown = if *not_known > 0 { format!(", not known {not_known} times") } else { String::new() };
+    let ago = at.filter(|_| since).map(|at| format!(", {}", ago(at))).unwrap_or_default();
+    format!("{name}: {}{said} (good {good} of {asked} times{unknown}){ago}", escape_controls(state))
 }
 
 /// How the next colour stands.

@@ -23,9 +23,9 @@ use crate::{
     store::Deployment,
 };
 
-/// Goes back to the colour that was live before.
-pub(super) async fn rollback(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
-    ask(client, repo, "rollback").await
+/// Goes back to the colour that was live before, or further.
+pub(super) async fn rollback(client: &Client, repo: &str, to: Option<String>) -> Result<ExitCode, Trouble> {
+    asks(client, repo, "rollback", AskRequest { to, ..AskRequest::default() }).await
 }
 
 /// Has a next colour that waits go on, or ends a bake as good.
@@ -109,8 +109,8 @@ async fn asks(client: &Client, repo: &str, what: &str, request: AskRequest) -> R
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     let path = format!("/v1/repositories/{repo}/{what}");
     let AskedReply { said, deployment } = client.post(&path, &AskRequest { who, ..request }).await?;
-    if let Some(said) = said {
-        display.say(&said)?;
+    for said in said.iter().flat_map(|said| said.lines()) {
+        display.say(said)?;
     }
     match deployment {
         Some(id) => Ok(to_its_end(client, id, &mut display).await?.0),
@@ -201,6 +201,7 @@ mod tests {
                 removed: none,
                 failed_for: None,
                 analysis: None,
+                measures: Vec::new(),
                 kept_until: None,
                 bakes_until,
                 next_waits: false,

@@ -80,7 +80,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             let args = DeployArgs { repo, detach, release: true, socket, ..DeployArgs::default() };
             deploy::deploy(&client(&args.socket), &args).await
         }
-        Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo).await,
+        Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo, args.to).await,
         Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo, args.full).await,
         Command::Preview(args) => colours::preview(&client(&args.socket), &args.repo).await,
         Command::Pause(args) => colours::pause(&client(&args.socket), &args.repo).await,

@@ -112,6 +112,7 @@ mod tests {
             pinned: false,
             new_stack: false,
             back: false,
+            past: false,
             state,
             phase: None,
             commit_before: None,

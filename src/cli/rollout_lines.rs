@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{progress::seconds, when::when};
+use super::{colour_lines::measured, progress::seconds, when::when};
 use crate::{
     git::short,
     report::{redact::escape_controls, table::table},
     rollout::analysis::{Counts, percent},
-    server::wire::{RolloutColour, RolloutReply},
+    server::wire::{MeasureStatus, RolloutColour, RolloutReply},
 };
 
 /// What is shown. Fields are only ever added.
@@ -34,6 +34,8 @@ pub(super) struct Shown {
     colours: Vec<ShownColour>,
     /// How the colour that is judged does.
     analysis: Option<String>,
+    /// What others say of it.
+    measures: Vec<MeasureStatus>,
     /// Why nothing is counted.
     uncounted: Option<String>,
 }
@@ -90,6 +92,7 @@ pub(super) fn shown(now: &RolloutReply, before: Option<&RolloutReply>) -> Shown 
         waits_ms: waits.and_then(|waits| waits.left),
         colours: colours.collect(),
         analysis: now.analysis.clone(),
+        measures: now.measures.clone(),
         uncounted: now.uncounted.clone(),
     }
 }
@@ -129,6 +132,7 @@ pub(super) fn lines(shown: &Shown) -> Vec<String> {
     let header = ["COLOUR", "STATE", "COMMIT", "CLIENTS", "OPEN", "REQ/S", "FAILED", "P50", "P99"];
     all.extend(table(&header, &rows, 0, 2).lines().map(|line| format!("  {}", line.trim_end())));
     all.extend(shown.analysis.iter().map(|said| format!("  analysis: {}", escape_controls(said))));
+    all.extend(shown.measures.iter().map(|one| format!("  {}", measured(one, true))));
     all.extend(shown.uncounted.iter().map(|why| format!("  requests are not counted: {}", escape_controls(why))));
     all
 }
@@ -143,7 +147,8 @@ pub(super) fn line(shown: &Shown) -> String {
     let waits = waits(shown).map(|waits| format!("waits for {waits}"));
     let judged = shown.analysis.iter().map(|said| format!("analysis: {}", escape_controls(said)));
     let uncounted = shown.uncounted.iter().map(|why| format!("requests are not counted: {}", escape_controls(why)));
-    let all = [state(shown)].into_iter().chain(waits).chain(colours).chain(judged).chain(uncounted);
+    let measures = shown.measures.iter().map(|one| measured(one, false));
+    let all = [state(shown)].into_iter().chain(waits).chain(colours).chain(judged).chain(measures).chain(uncounted);
     format!("{} {}: {}", when(shown.at), shown.repo, all.collect::<Vec<_>>().join("; "))
 }
 
@@ -219,6 +224,15 @@ mod tests {
                 colour("green", "failed", None, None),
             ],
             analysis: Some("not judged".to_owned()),
+            measures: vec![MeasureStatus {
+                name: "page".to_owned(),
+                state: Some("bad".to_owned()),
+                said: Some("/deep answers 503".to_owned()),
+                at: Some(at),
+                asked: 3,
+                good: 2,
+                not_known: 0,
+            }],
             counted_by: Some(7),
             uncounted: None,
         }
@@ -243,6 +257,8 @@ mod tests {
         assert!(text.contains(", 1 min 40 s more\n") && words.contains("blueshop next 0e068cc 5 %"), "{text}");
         let line = line(&seen);
         assert!(line.contains("redshop live 95 % 123.0/s failed 0.0 % p50 5 ms p99 5 ms; blueshop next 5 %"), "{line}");
+        let page = "page: bad, /deep answers 503 (good 2 of 3 times)";
+        assert!(line.contains(page) && text.contains(page), "{line}\n{text}");
         assert!(!line.contains("green") && !line.contains('\n'), "{line}");
     }
 

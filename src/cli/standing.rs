@@ -176,6 +176,7 @@ mod tests {
             pinned: false,
             new_stack: false,
             back: false,
+            past: false,
             state: State::Running,
             phase: phase.map(str::to_owned),
             commit_before: None,

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, sync::Mutex};
 
 use tokio::sync::broadcast;
 
-use super::{bakes, holdings, judgings, leftovers, planner::Planner, recorder::LiveProgress, watches, woken};
+use super::{
+    bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, watches, woken,
+};
 use crate::{report::redact::Redactor, store::Store};
 
 /// Transient progress that watchers may lag behind before they miss some.
@@ -32,6 +34,8 @@ pub struct Deployer {
     pub bakes: bakes::Bakes,
     /// What is known of the answers of colours that are judged.
     pub(super) judgings: judgings::Judgings,
+    /// What others say of them.
+    pub(super) measurings: measurings::Measurings,
     pub(super) tidy: leftovers::Tidy,
 }
 
@@ -43,7 +47,7 @@ impl Deployer {
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
         let (bakes, mends) = (bakes::Bakes::default(), Mutex::default());
-        let judgings = judgings::Judgings::default();
-        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, judgings, tidy }
+        let (judgings, measurings) = (judgings::Judgings::default(), measurings::Measurings::default());
+        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, judgings, measurings, tidy }
     }
 }

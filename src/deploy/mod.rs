@@ -24,6 +24,7 @@ mod inputs;
 mod judgings;
 mod leftovers;
 mod lost_env;
+mod measurings;
 mod mounted;
 mod mounts;
 mod not_repeated;

@@ -102,6 +102,7 @@ mod tests {
             pinned: false,
             new_stack: false,
             back: false,
+            past: false,
         };
         store.enqueue(wanted).await.unwrap();
     }

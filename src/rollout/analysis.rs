@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Upper ends of the classes in which times of answers are counted, in milliseconds, as turnout-proxy has them.
-pub const TIMES: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
+pub use crate::switch::said::{Rules, TIMES};
+
 /// These classes, and one for what took longer than all of them.
 const CLASSES: usize = TIMES.len() + 1;
 /// A whole, in hundredths of a percent.
@@ -77,23 +77,6 @@ impl Counts {
 fn share(part: u64, whole: u64) -> Option<u64> {
     let share = u128::from(part.min(whole)) * u128::from(WHOLE) / u128::from(whole.max(1));
     (whole > 0).then(|| u64::try_from(share).unwrap_or(WHOLE))
-}
-
-/// From when on a colour counts as worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
-    /// Fewer requests than these say nothing, of either colour.
-    pub min_requests: u64,
-    /// A share of failures that is never too many, in hundredths of a percent.
-    pub errors: u64,
-    /// Nor is one that is so many times the share of the other colour.
-    pub times_before: u64,
-    /// Half of the requests are to be answered within this time, in milliseconds; one of [`TIMES`].
-    pub p50: Option<u64>,
-    /// The same of 99 requests of a hundred.
-    pub p99: Option<u64>,
-    /// Looks in a row that must say the same.
-    pub looks: u64,
 }
 
 /// What a colour is compared with.

@@ -10,15 +10,15 @@ use axum::{
 use super::{
     command::{Control, Peer, Refusal},
     wire::{
-        AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply, ShareStatus,
-        StepStatus,
+        AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, MeasureStatus, PreviewPlace,
+        PreviewReply, ShareStatus, StepStatus,
     },
 };
 use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Glance, Ready, Stands, kept_until},
+        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, kept_until},
     },
     rollout::{Phase, Rollout},
     store::{self, ColourRecord, ColourStanding, Filter},
@@ -31,6 +31,9 @@ pub(super) async fn rollback(
     Json(request): Json<AskRequest>,
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
+    if let Some(to) = &request.to {
+        return rollback_to(&control, &repo, peer.name(request.who), to).await;
+    }
     let bakes = control.deployer.store.rollout(&repo.name).await?.bake.is_some();
     // What is on its way to the live colour is not wanted either.
     let called_off = if bakes { None } else { call_off(&control, &repo, &[store::State::Running]).await? };
@@ -42,6 +45,29 @@ pub(super) async fn rollback(
         }
         (Err(failure), None) => Err(failure.into()),
     }
+}
+
+/// Back to a commit that was named. Nothing is called off, and nothing moves, before it is certain which one that is.
+async fn rollback_to(
+    control: &Control,
+    repo: &Repo,
+    who: Option<String>,
+    to: &str,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let deployer = &control.deployer;
+    let past = deployer.past(repo, to).await?;
+    // What is on its way, or waits, is newer.
+    let mut said = Vec::new();
+    for state in [store::State::Queued, store::State::Running] {
+        said.extend(call_off(control, repo, &[state]).await?);
+    }
+    let Begun { said: begun, deployment } = deployer.go_back_to(repo, &past, who).await?;
+    said.push(begun);
+    if deployment.is_some() {
+        control.lanes.wake(&repo.name);
+    }
+    let code = if deployment.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((code, Json(AskedReply { said: Some(said.join("\n")), deployment })))
 }
 
 /// Calls off what of a repository is in one of these states. Answers what was, in words.
@@ -222,6 +248,7 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         failed: one(ColourStanding::Failed),
         failed_for: failed_for(deployer, repo, &stands).await?,
         analysis: analysis(deployer, repo, &rollout, &stands).await,
+        measures: measures(deployer, repo, judged(&rollout, &stands)),
         removed: one(ColourStanding::Removed),
         kept_until: stands.at(ColourStanding::Kept).and_then(|kept| kept_until(kept, stands.live())),
         bakes_until: rollout.bake.map(|bake| bake.until),
@@ -243,6 +270,28 @@ async fn failed_for(deployer: &Deployer, repo: &str, stands: &Stands) -> Result<
     let why = deployer.store.why_reverted(repo, commit).await?;
     // That of the same moment, and not of an earlier colour with this commit.
     Ok(why.filter(|(_, at)| *at == failed.since).map(|(why, _)| why))
+}
+
+/// The colour that is judged just now.
+fn judged<'s>(rollout: &Rollout, stands: &'s Stands) -> Option<&'s ColourRecord> {
+    let next = stands.at(ColourStanding::Next).filter(|_| rollout.attends());
+    let bakes = rollout.bake.is_some() && stands.at(ColourStanding::Previous).is_some();
+    next.or_else(|| stands.live().filter(|_| bakes))
+}
+
+/// What others say of it.
+pub(super) fn measures(deployer: &Deployer, repo: &str, judged: Option<&ColourRecord>) -> Vec<MeasureStatus> {
+    let shown = judged.map(|judged| deployer.measures_of(repo, judged)).unwrap_or_default();
+    let status = |ShownMeasure { name, state, said, at, asked, good, not_known }: ShownMeasure| MeasureStatus {
+        name: name.to_owned(),
+        state: state.map(str::to_owned),
+        said,
+        at,
+        asked,
+        good,
+        not_known,
+    };
+    shown.into_iter().map(status).collect()
 }
 
 /// How the colour that is judged does.

@@ -74,6 +74,7 @@ pub(super) async fn deploy(
         force_rebuild: request.rebuild,
         new_stack: request.new_stack,
         back: false,
+        past: false,
     };
     match deployer.store.request(wanted, change).await? {
         Requested::Queued { deployment, superseded, hold } => {

@@ -52,6 +52,7 @@ mod tests {
                 force_rebuild: false,
                 new_stack: false,
                 back: false,
+                past: false,
             };
             store.enqueue(wanted).await.unwrap();
             let id = store.next("shop").await.unwrap().unwrap().id;

@@ -66,6 +66,7 @@ fn deployment(wanted: &Wanted) -> NewDeployment {
         pinned: false,
         new_stack: false,
         back: false,
+        past: false,
     }
 }
 

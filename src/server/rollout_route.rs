@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::{
-    colours_route::not_switched,
+    colours_route::{measures, not_switched},
     command::{Control, Refusal},
     wire::{RolloutColour, RolloutReply, RolloutWait},
 };
@@ -96,6 +96,7 @@ pub(super) async fn rollout(
         waits: waits(&rollout, at),
         colours: colours.collect(),
         analysis,
+        measures: measures(deployer, &repo.name, next.or_else(|| stands.live().filter(|_| bakes))),
         counted_by: counters.map(|counters| counters.began),
         uncounted,
     }))

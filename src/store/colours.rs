@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{ColourStanding, DeploymentId, DomainEvent, Millis, Store, StoreError, journal, rollouts};
+use super::{ColourStanding, DeploymentId, DomainEvent, Millis, Store, StoreError, journal, rollouts, wanted};
 use crate::rollout::{Bake, Generation};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -39,6 +39,15 @@ pub struct SwitchRecord {
     pub generation: Generation,
     /// Changes within the generation.
     pub revision: Generation,
+}
+
+/// Commits that are not deployed again by themselves, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenBack {
+    /// In full.
+    pub commits: Vec<String>,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// A run of loopback ports.
@@ -105,7 +114,7 @@ impl Store {
     }
 
     /// The routes lead to this colour, as the proxy has confirmed: whoever was live before is the previous one. With a
-    /// bake both run until then.
+    /// bake both run until then. Somebody may have gone back by it: then these commits are taken back.
     ///
     /// # Errors
     /// As [`Store::begin_colour`].
@@ -115,6 +124,7 @@ impl Store {
         colour: &str,
         (generation, revision): (Generation, Generation),
         bake: Option<Bake>,
+        left: Option<TakenBack>,
     ) -> Result<(), StoreError> {
         let (repo, colour, clock) = (repo.to_owned(), colour.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
@@ -127,6 +137,7 @@ impl Store {
                 };
                 stand(db, &repo, &one.colour, standing, at)?;
             }
+            all_taken_back(db, &repo, left.as_ref(), at)?;
             confirmed(db, &repo, generation, revision)?;
             bakes(db, &repo, bake, at)
         };
@@ -146,14 +157,13 @@ impl Store {
         self.inner.writer.run("recording what a colour was made as", work).await
     }
 
-    /// A commit was taken back by a way that is none of [`Store::reverted`].
+    /// Commits were taken back by a way that is none of [`Store::reverted`].
     ///
     /// # Errors
     /// As [`Store::begin_colour`].
-    pub async fn note_reverted(&self, repo: &str, commit: &str, why: &str) -> Result<(), StoreError> {
-        let (repo, commit, why) = (repo.to_owned(), commit.to_owned(), why.to_owned());
-        let clock = Arc::clone(&self.inner.clock);
-        let work = move |db: &Connection| taken_back(db, &repo, &commit, &why, clock.now());
+    pub async fn note_reverted(&self, repo: &str, left: TakenBack) -> Result<(), StoreError> {
+        let (repo, clock) = (repo.to_owned(), Arc::clone(&self.inner.clock));
+        let work = move |db: &Connection| all_taken_back(db, &repo, Some(&left), clock.now());
         self.inner.writer.run("recording what was taken back", work).await
     }
 
@@ -294,6 +304,15 @@ impl Store {
         };
         self.inner.writer.run("taking loopback ports", work).await
     }
+}
+
+fn all_taken_back(db: &Connection, repo: &str, left: Option<&TakenBack>, at: Millis) -> rusqlite::Result<()> {
+    let Some(TakenBack { commits, why }) = left else { return Ok(()) };
+    commits.iter().try_for_each(|commit| {
+        // Nobody is to be told that it still waits for a deployment.
+        wanted::reached(db, repo, commit, None, at)?;
+        taken_back(db, repo, commit, why, at)
+    })
 }
 
 fn taken_back(db: &Connection, repo: &str, commit: &str, why: &str, at: Millis) -> rusqlite::Result<()> {

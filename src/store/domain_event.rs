@@ -223,7 +223,7 @@ pub enum DomainEvent {
     },
     /// A push wants a commit that nothing has brought yet; or what is wanted is told anew.
     CommitWanted(WantedCommit),
-    /// What was wanted was brought.
+    /// What was wanted was brought, or is not wanted any more: somebody went back to what was before it.
     CommitReached {
         /// The commit that was wanted.
         commit: String,

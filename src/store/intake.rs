@@ -222,7 +222,7 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         )?;
         leave.execute(params![waiting, at])?;
     }
-    let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack, back } = wanted;
+    let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack, back, past } = wanted;
     // One that is put down gives way like one that is queued; there is never both.
     let waits = waits::of(db, repo)?;
     let put_down = waits.as_ref().map(|waits| queries::deployment(db, waits.deployment)).transpose()?.flatten();
@@ -247,7 +247,7 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         at,
         pinned,
         new_stack,
-        back
+        queries::back(*back, *past)
     ])?;
     let deployment = db.last_insert_rowid();
     if let Some((waiting, _)) = waiting {

@@ -76,7 +76,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use colour_standing::ColourStanding;
-pub use colours::{ColourRecord, LoopbackPorts, SwitchRecord};
+pub use colours::{ColourRecord, LoopbackPorts, SwitchRecord, TakenBack};
 pub use copies::back_up;
 pub use cursor::Cursor;
 pub use domain_event::{DomainEvent, EventId, Journaled, Read, UnknownEvent};

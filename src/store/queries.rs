@@ -16,6 +16,17 @@ const MOST_LINES: usize = 5_000;
 const COLUMNS: &str = "id, repo, project, branch, wanted_commit, kind, cause, who, force_rebuild, state, phase,
    commit_before, commit_after, commit_base, decision, plan, error, superseded_by, retry_of, attempt, created_at,
    started_at, ended_at, pinned, new_stack, back";
+/// In the column `back`: 1 is to the colour that was live before, and this is past it.
+const BACK_PAST: i64 = 2;
+
+/// How the column `back` says it.
+pub(super) fn back(back: bool, past: bool) -> i64 {
+    match (back, past) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => BACK_PAST,
+    }
+}
 
 impl Store {
     /// One deployment with its phases.
@@ -96,6 +107,24 @@ impl Store {
             row.query_row([&repo, &project], |row| row.get(0)).optional()
         };
         self.inner.readers.run("reading the last success", query).await
+    }
+
+    /// Commits that were deployed with success and begin with these digits: each with the last deployment that did it. The newest
+    /// first, five at most.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn deployed_as(&self, repo: &str, digits: &str) -> Result<Vec<(String, DeploymentId)>, StoreError> {
+        let (repo, digits) = (repo.to_owned(), digits.to_owned());
+        let query = move |db: &Connection| {
+            let mut rows = db.prepare_cached(
+                "SELECT commit_after, max(id) FROM deployments
+                 WHERE repo = ?1 AND state = 'succeeded' AND substr(commit_after, 1, length(?2)) = ?2
+                 GROUP BY commit_after ORDER BY max(id) DESC LIMIT 5",
+            )?;
+            rows.query_map([&repo, &digits], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        self.inner.readers.run("reading what was deployed", query).await
     }
 
     /// What was deployed of a project before: the bases of the next diff.
@@ -283,7 +312,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         ended_at: row.get(22)?,
         pinned: row.get(23)?,
         new_stack: row.get(24)?,
-        back: row.get(25)?,
+        back: row.get::<_, i64>(25)? > 0,
+        past: row.get::<_, i64>(25)? == BACK_PAST,
         phases: Vec::new(),
         falls: Vec::new(),
     })

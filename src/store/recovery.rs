@@ -122,6 +122,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         pinned: over.pinned,
         new_stack: over.new_stack,
         back: over.back,
+        past: over.past,
     };
     let Some(again) = held::narrowed(db, again, over.commit_after, at)? else {
         say(format!("{reason}; the repository is held, so it is not repeated"))?;

@@ -96,9 +96,8 @@ pub(super) fn keep(
          ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
            phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at,
            step = excluded.step, steps = excluded.steps, waits_for = NULL, waits_hint = NULL,
-           asked = CASE WHEN deployment IS excluded.deployment AND phase IS excluded.phase AND step IS excluded.step THEN asked END,
-           asked_why = CASE WHEN deployment IS excluded.deployment AND phase IS excluded.phase AND step IS excluded.step THEN asked_why END,
-           asked_until = CASE WHEN deployment IS excluded.deployment AND phase IS excluded.phase AND step IS excluded.step THEN asked_until END",
+           (asked, asked_why, asked_until) = (SELECT asked, asked_why, asked_until WHERE deployment IS excluded.deployment
+             AND phase IS excluded.phase AND step IS excluded.step)",
     )?;
     keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at, step, steps])?;
     tell(db, repo, deployment, at)

@@ -60,6 +60,8 @@ mod switch_canary;
 mod switch_dies;
 mod switch_files;
 mod switch_killed;
+mod switch_measured;
+mod switch_past;
 mod switch_preview;
 mod switch_promote;
 mod switch_protocols;

@@ -6,11 +6,9 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use serde_json::Value;
-
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{all_of, load::Load, log, switched::Switched};
+use e2e_support::{all_of, load::Load, log, switched::Switched, waits};
 
 /// Clients that ask all the while. They keep no cookie, so each request of theirs is drawn anew.
 const CLIENTS: usize = 4;
@@ -25,7 +23,7 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
     let shop = Switched::new("one");
     let (proxy, mut daemon) = shop.serve("{ bake: 1s }", &[]);
     let (name, red, blue) = (shop.site.name.clone(), shop.site.red(), shop.site.blue());
-    says(&shop, STEPS);
+    shop.says(STEPS);
     // The first colour of all has nobody to share with.
     daemon.expect_success(shop.site.push_to(&daemon, "Steps"));
     let plan = all_of(&daemon.turnout(&["plan", &name]));
@@ -64,7 +62,7 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
     // After the last step come all of them.
     let said = all_of(&daemon.turnout(&["promote", &name]));
     assert!(said.contains(&format!("{blue} is live")) && said.contains("succeeded"), "{said}");
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
     gone(&load, "one", "two");
     assert_eq!((shop.workers(), shop.running(&blue, "worker")), (1, 1));
 
@@ -80,7 +78,7 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
 
     // Somebody calls it off.
     assert!(all_of(&daemon.turnout(&["abort", &name])).contains("is called off"));
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
     gone(&load, "four", "two");
     assert_eq!(daemon.wait_for_deployment(newer)["state"], "cancelled");
 
@@ -88,10 +86,10 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
     let id = shop.push(&daemon, "five");
     waits(&daemon, id, "canary");
     assert!(all_of(&daemon.turnout(&["promote", &name, "--full"])).contains(&format!("{red} is live")));
-    at_rest(&shop, &blue);
+    shop.at_rest(&blue);
 
     // Nobody has to do anything.
-    says(&shop, "steps: [{ weight: 10, for: 1s }, { weight: 50, for: 1s }]");
+    shop.says("steps: [{ weight: 10, for: 1s }, { weight: 50, for: 1s }]");
     let id = shop.push(&daemon, "six");
     daemon.expect_success(id);
     let log = log(&daemon, id);
@@ -100,7 +98,7 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
     gone(&load, "five", "six");
     let came = load.end();
     assert_eq!(came.bad, Vec::<String>::new(), "{:?}", came.good);
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
 
     dies(&shop, &mut daemon, &proxy);
 }
@@ -108,7 +106,7 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
 /// The proxy dies in the middle of a canary, without and with its file, and then the colour does.
 fn dies(shop: &Switched, daemon: &mut Daemon, proxy: &e2e_support::switched::ProxyGuard) {
     let (name, red) = (&shop.site.name, shop.site.red());
-    says(shop, STEPS);
+    shop.says(STEPS);
     let id = shop.push(daemon, "seven");
     waits(daemon, id, "canary");
     proxy.kill();
@@ -139,7 +137,7 @@ fn dies(shop: &Switched, daemon: &mut Daemon, proxy: &e2e_support::switched::Pro
     let failed = daemon.expect_failure(id);
     let error = failed["error"].as_str().unwrap();
     assert!(error.contains("had 20 % of the clients") && error.contains("given up"), "{error}");
-    at_rest(shop, &red);
+    shop.at_rest(&red);
     let load = Load::on(shop.web, CLIENTS);
     load.wait_for("six", 100);
     let came = load.end();
@@ -207,33 +205,5 @@ fn status_says(daemon: &Daemon, name: &str, what: &str) {
     wait_until(&format!("status to say {what}"), PATIENCE, || {
         let status = all_of(&daemon.turnout(&["status", name]));
         if status.contains(what) { Ok(()) } else { Err(status) }
-    });
-}
-
-/// Has the Compose file say this of its switch, from the next push on.
-fn says(shop: &Switched, words: &str) {
-    let path = "docker-compose.prod.yml";
-    let text = std::fs::read_to_string(shop.site.remote.work_dir().join(path)).unwrap();
-    let stack = text.split("x-turnout:").next().unwrap().to_owned();
-    shop.site.write(path, &format!("{stack}x-turnout: {{ {words} }}\n"));
-}
-
-/// Waits until this deployment is at that.
-fn waits(daemon: &Daemon, id: i64, phase: &str) {
-    wait_until(&format!("deployment {id} to be at: {phase}"), PATIENCE, || {
-        let found = daemon.deployment(id);
-        match found.as_ref().map(|one| (&one["phase"], &one["state"])) {
-            Some((Value::String(at), state)) if at == phase && state == "running" => Ok(()),
-            _ => Err(format!("{found:#?}\n{}", log(daemon, id))),
-        }
-    });
-}
-
-fn at_rest(shop: &Switched, project: &str) {
-    wait_until(&format!("{project} to be at rest"), PATIENCE, || {
-        match (shop.running(project, "web"), shop.running(project, "worker")) {
-            (0, 0) => Ok(()),
-            other => Err(other),
-        }
     });
 }

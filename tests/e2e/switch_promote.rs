@@ -6,11 +6,9 @@ use std::{
     net::TcpStream,
 };
 
-use serde_json::Value;
-
 use crate::{common, e2e_support};
-use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{all_of, load::Load, log, switched::Switched};
+use common::{daemon::Daemon, docker};
+use e2e_support::{all_of, load::Load, log, switched::Switched, waits};
 
 /// Clients that ask all the while.
 const CLIENTS: usize = 4;
@@ -21,7 +19,7 @@ fn a_colour_that_waits_gets_no_request_until_it_is_promoted_and_outlives_the_dae
     let (_proxy, mut daemon) = shop.serve("{ bake: 1s }", &[]);
     let (name, red, blue) = (shop.site.name.clone(), shop.site.red(), shop.site.blue());
     // What the Compose file says can be pushed.
-    says(&shop, "promote: manual");
+    shop.says("promote: manual");
     // The first colour of all waits for nobody.
     daemon.expect_success(shop.site.push_to(&daemon, "It waits"));
     let load = Load::on(shop.web, CLIENTS);
@@ -57,7 +55,7 @@ fn a_colour_that_waits_gets_no_request_until_it_is_promoted_and_outlives_the_dae
     daemon.expect_success(id);
     load.wait_for("two", 20);
     assert_eq!((shop.workers(), shop.running(&blue, "worker")), (1, 1));
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
 
     // A push takes the place of one that waits.
     let former = shop.push(&daemon, "three");
@@ -76,25 +74,25 @@ fn a_colour_that_waits_gets_no_request_until_it_is_promoted_and_outlives_the_dae
     let failed = daemon.expect_failure(newer);
     let error = failed["error"].as_str().unwrap();
     assert!(error.contains("ended with exit code 137 while") && error.contains("given up"), "{error}");
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
 
     // So is one that somebody aborts, and its commit may come again.
     let id = shop.push(&daemon, "five");
     waits(&daemon, id, "wait for promotion");
     assert!(all_of(&daemon.turnout(&["abort", &name])).contains("is called off"));
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
     assert_eq!(daemon.wait_for_deployment(id)["state"], "cancelled");
     let said = all_of(&daemon.turnout(&["promote", &name]));
     assert!(said.contains("neither does a next colour wait"), "{said}");
 
     // Nobody comes in time.
-    says(&shop, "promote: manual, promote_deadline: 1s");
+    shop.says("promote: manual, promote_deadline: 1s");
     let failed = daemon.expect_failure(shop.push(&daemon, "six"));
     assert!(failed["error"].as_str().unwrap().contains("nobody promoted it in time"), "{failed}");
-    at_rest(&shop, &red);
+    shop.at_rest(&red);
 
     // Nobody has to.
-    says(&shop, "promote: after 1s");
+    shop.says("promote: after 1s");
     let id = shop.push(&daemon, "seven");
     daemon.expect_success(id);
     assert!(log(&daemon, id).contains("gets the requests when its time has come"), "{}", log(&daemon, id));
@@ -120,34 +118,6 @@ fn maintenance(daemon: &Daemon, shop: &Switched) {
     let said = all_of(&daemon.turnout(&["maintain", name, "off"]));
     assert!(said.contains("go to") && page(&web).ends_with("seven"), "{said}");
     assert!(all_of(&daemon.turnout(&["maintain", name, "off"])).contains("was not being maintained"));
-}
-
-/// Has the Compose file say this of its switch, from the next push on.
-fn says(shop: &Switched, words: &str) {
-    let path = "docker-compose.prod.yml";
-    let text = std::fs::read_to_string(shop.site.remote.work_dir().join(path)).unwrap();
-    let stack = text.split("x-turnout:").next().unwrap().to_owned();
-    shop.site.write(path, &format!("{stack}x-turnout: {{ {words} }}\n"));
-}
-
-/// Waits until this deployment is at that.
-fn waits(daemon: &Daemon, id: i64, phase: &str) {
-    wait_until(&format!("deployment {id} to be at: {phase}"), PATIENCE, || {
-        let found = daemon.deployment(id);
-        match found.as_ref().map(|one| (&one["phase"], &one["state"])) {
-            Some((Value::String(at), state)) if at == phase && state == "running" => Ok(()),
-            _ => Err(format!("{found:#?}\n{}", log(daemon, id))),
-        }
-    });
-}
-
-fn at_rest(shop: &Switched, project: &str) {
-    wait_until(&format!("{project} to be at rest"), PATIENCE, || {
-        match (shop.running(project, "web"), shop.running(project, "worker")) {
-            (0, 0) => Ok(()),
-            other => Err(other),
-        }
-    });
 }
 
 fn page(address: &str) -> String {

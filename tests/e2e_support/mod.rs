@@ -176,6 +176,17 @@ pub fn wait_for_log(daemon: &Daemon, id: i64, text: &str) {
     });
 }
 
+/// Waits until this deployment is at that.
+pub fn waits(daemon: &Daemon, id: i64, phase: &str) {
+    wait_until(&format!("deployment {id} to be at: {phase}"), PATIENCE, || {
+        let found = daemon.deployment(id);
+        match found.as_ref().map(|one| (&one["phase"], &one["state"])) {
+            Some((Value::String(at), state)) if at == phase && state == "running" => Ok(()),
+            _ => Err(format!("{found:#?}\n{}", log(daemon, id))),
+        }
+    });
+}
+
 /// What was decided and planned for a deployment.
 pub fn plan_of(deployment: &Value) -> &str {
     deployment["plan"].as_str().unwrap_or_default()

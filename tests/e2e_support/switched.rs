@@ -77,6 +77,24 @@ impl Switched {
         self.site.push_to(daemon, version)
     }
 
+    /// Has the Compose file say this of its switch, from the next push on.
+    pub fn says(&self, words: &str) {
+        let path = "docker-compose.prod.yml";
+        let text = std::fs::read_to_string(self.site.remote.work_dir().join(path)).unwrap();
+        let stack = text.split("x-turnout:").next().unwrap().to_owned();
+        self.site.write(path, &format!("{stack}x-turnout: {{ {words} }}\n"));
+    }
+
+    /// Waits until nothing of a project runs.
+    pub fn at_rest(&self, project: &str) {
+        wait_until(&format!("{project} to be at rest"), PATIENCE, || {
+            match (self.running(project, "web"), self.running(project, "worker")) {
+                (0, 0) => Ok(()),
+                other => Err(other),
+            }
+        });
+    }
+
     /// What runs of a service in a project.
     pub fn running(&self, project: &str, service: &str) -> usize {
         let all = docker::containers(project).into_iter().filter(|one| {

@@ -49,6 +49,7 @@ fn wanted(repo: &str) -> NewDeployment {
         pinned: false,
         new_stack: false,
         back: false,
+        past: false,
     }
 }
 

@@ -29,6 +29,7 @@ async fn deployed(store: &Store, watch: Option<Watch>) -> i64 {
         pinned: false,
         new_stack: false,
         back: false,
+        past: false,
     };
     let id = store.enqueue(wanted).await.unwrap().deployment;
     store.next("shop").await.unwrap().expect("it is queued");

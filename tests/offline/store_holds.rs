@@ -44,6 +44,7 @@ fn asked(commit: Option<&str>) -> NewDeployment {
         force_rebuild: false,
         new_stack: false,
         back: false,
+        past: false,
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn wanted(repo: &str, commit: Option<u8>, pinned: bool) -> NewDeploym
         pinned,
         new_stack: false,
         back: false,
+        past: false,
     }
 }
 
@@ -407,7 +408,7 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
         }
         Act::Switched(of, red, bakes) => {
             let bake = bakes.then_some(Bake { generation: 1, until: 99 });
-            store.switched(repo(of), colour(red), (1, 0), bake).await.unwrap();
+            store.switched(repo(of), colour(red), (1, 0), bake, None).await.unwrap();
         }
         Act::BakeOver(of) => store.bake_over(repo(of)).await.unwrap(),
         Act::Reverted(of) => store.reverted(repo(of), (1, 1), "somebody went back").await.unwrap(),

@@ -21,6 +21,7 @@ async fn claim(store: &Store) -> i64 {
         pinned: false,
         new_stack: false,
         back: false,
+        past: false,
     };
     store.enqueue(wanted).await.unwrap();
     store.next("shop").await.unwrap().expect("it is queued").id

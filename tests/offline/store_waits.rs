@@ -27,6 +27,7 @@ fn asked(commit: u8) -> NewDeployment {
         pinned: false,
         new_stack: false,
         back: false,
+        past: false,
     }
 }
 

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::{ApiVersion, Engine, EngineError, error::status_of, observe::absent_is_none, times::milliseconds};
 use bollard::{
     models::{ImageInspect, ImageInspectMetadata, ImageSummary},
-    query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder},
+    query_parameters::{
+        ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptions,
+    },
 };
-use turnout_compose::labels;
+use turnout_compose::{labels, reference::Reference};
 use turnout_plan::BuiltImage;
 use turnout_report::with_sources;
 
@@ -61,6 +63,17 @@ impl Engine {
         let label =
             found.config.and_then(|config| config.labels).and_then(|labels| labels.get(labels::INPUTS).cloned());
         Ok(Some((id, label)))
+    }
+
+    /// Gives an image a name; whatever had it until then has it no more.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or the image is gone.
+    pub async fn name_image(&self, id: &str, name: &str) -> Result<(), EngineError> {
+        let failed = |error| EngineError::api(format!("name image {id} {name}"), error);
+        let Some(parsed) = Reference::parse(name) else { return Ok(()) };
+        let options = TagImageOptions { repo: Some(parsed.name()), tag: parsed.tag.clone() };
+        self.ask(self.docker().tag_image(id, Some(options))).await.map_err(failed)
     }
 
     /// By image: a container that uses it, in whatever state it is.

@@ -63,10 +63,10 @@ pub use error::GitError;
 pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
 pub use preview::{Preview, preview};
-pub use reach::{Reach, reach};
+pub use reach::{Known, Reach, beyond, known, reach};
 pub use read::{
-    Change, ChangedFile, Head, LogEntry, branch_tip, changed_by_hand, changed_files, changed_in_work_tree, head,
-    is_tracked, remote_address, short_log,
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_by_hand, changed_files, changed_in_work_tree,
+    followed_tip, head, is_tracked, remote_address, short_log,
 };
 pub use remote::{Divergence, Filters, GitAuth, MAX_CHECKOUT, MAX_FETCH, Moved, Remote, Updated};
 pub use short::short;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use git2::{AttrCheckFlags, Commit, Delta, DiffOptions, ErrorCode, Repository};
 
-use super::{address::Address, branch, error::GitError, objects, open::open, short::short_id, traps};
+use super::{address::Address, branch, detached, error::GitError, objects, open::open, short::short_id, traps};
 
 /// Where a work tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +175,14 @@ pub fn branch_tip(path: &Path, branch: &str) -> Option<String> {
     let at = |name: String| repo.refname_to_id(&name).ok();
     let tip = at(format!("refs/remotes/origin/{branch}")).or_else(|| at(format!("refs/heads/{branch}")));
     tip.map(|tip| tip.to_string())
+}
+
+/// Where the branch that is followed was at the last fetch: this one, else the one that is checked out, or was left for a commit.
+pub fn followed_tip(path: &Path, branch: Option<&str>) -> Option<String> {
+    let repo = open(path).ok()?;
+    let branch =
+        branch.map(str::to_owned).or_else(|| branch::checked_out(&repo)).or_else(|| detached::left_branch(&repo));
+    branch_tip(path, &branch?)
 }
 
 /// The address that a work tree is fetched from, without credentials: the configured one, else that of `origin`.

@@ -5,18 +5,23 @@ use turnout_report::counted;
 use crate::{
     beyond::is_http,
     derived::{Derived, Given, Origin, Route},
-    said::{Adapter, Analysis, AnalysisSaid, Said, shown_time},
+    said::{Adapter, AnalysisSaid, Rules, Said, shown_time},
 };
 
 /// Said, else the usual rules, where somebody counts what they are about.
-pub(crate) fn analysis(said: &Said, routes: &[Route], adapter: Option<&Adapter>) -> Given<Option<Analysis>> {
-    match said.stack(|layer| layer.analysis) {
+pub(crate) fn analysis(said: &Said, routes: &[Route], adapter: Option<&Adapter>) -> Given<Option<Rules>> {
+    let counted = || adapter.is_none() && routes.iter().any(is_http);
+    match said.stack(|layer| layer.analysis.clone()) {
         Some((AnalysisSaid::Off, source)) => Given { value: None, from: Origin::Said(source) },
-        Some((AnalysisSaid::On(rules), source)) => Given { value: Some(rules), from: Origin::Said(source) },
-        None => {
-            let counted = adapter.is_none() && routes.iter().any(is_http);
-            Given { value: counted.then(Analysis::default), from: Origin::Default }
-        }
+        Some((AnalysisSaid::On(said), source)) => match said.rules {
+            Some(rules) => Given { value: Some(rules), from: Origin::Said(source) },
+            // How often in a row is said of all that is looked at.
+            None => {
+                let rules = Rules { looks: said.looks, ..Rules::default() };
+                Given { value: counted().then_some(rules), from: Origin::Default }
+            }
+        },
+        None => Given { value: counted().then(Rules::default), from: Origin::Default },
     }
 }
 
@@ -34,9 +39,9 @@ pub(crate) fn row(derived: &Derived) -> Vec<String> {
     vec!["answers are a failure, too".to_owned(), said, from.to_string()]
 }
 
-fn rules_in_words(rules: &Analysis) -> String {
-    let Analysis { min_requests, errors, times_before, p50, p99, looks } = rules;
-    let usual = Analysis::default();
+fn rules_in_words(rules: &Rules) -> String {
+    let Rules { min_requests, errors, times_before, p50, p99, looks } = rules;
+    let usual = Rules::default();
     let mut said = vec![format!("over {} 5xx", percent(*errors))];
     said.extend(p50.map(|time| format!("p50 over {}", shown_time(time))));
     said.extend(p99.map(|time| format!("p99 over {}", shown_time(time))));

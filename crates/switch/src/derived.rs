@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
+use serde::{Deserialize, Serialize};
 use turnout_compose::model::Duration;
 
 use crate::{
     class::{Class, Reason, Source},
     protocol::Spoken,
     refusal::Refusal,
-    said::{Adapter, Analysis, By, OnFailure, Order, PinSaid, PreviewSaid, Promote, StepSaid, StickySaid, Tls},
+    said::{
+        Adapter, By, Measure, OnFailure, OnUnknown, Order, PinSaid, PreviewSaid, Promote, Rules, StepSaid, StickySaid,
+        Tls,
+    },
     snapshot::Mounted,
 };
 
@@ -42,7 +46,9 @@ pub struct Derived {
     /// What a failure while baking asks for.
     pub on_failure: Given<OnFailure>,
     /// When the answers of a new colour count as a failure of it; `None`: they are not judged.
-    pub analysis: Given<Option<Analysis>>,
+    pub analysis: Given<Option<Rules>>,
+    /// What else is asked of it; nothing unless it is said.
+    pub measures: Option<Given<Measures>>,
     /// Who has requests go to a colour that is ready.
     pub promote: Given<Promote>,
     /// How long a person has for that.
@@ -59,6 +65,19 @@ pub struct Derived {
     pub refusals: Vec<Refusal>,
     /// What the user should know.
     pub notes: Vec<Note>,
+}
+
+/// What is asked of a new colour beside its answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measures {
+    /// Of whom.
+    pub all: Vec<Measure>,
+    /// Bad answers in a row that count.
+    pub looks: u64,
+    /// How often in a row an answer may say nothing.
+    pub unknowns: u64,
+    /// What follows then.
+    pub on_unknown: OnUnknown,
 }
 
 /// How a next colour is reached while it waits; nothing of it unless it is said.

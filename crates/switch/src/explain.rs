@@ -8,6 +8,7 @@ use crate::{
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
     facts::ReadFrom,
+    measures,
     protocol::{Protocol, Spoken},
     refusal::Line,
     said::{By, OnFailure, Order, Promote},
@@ -189,6 +190,7 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
         analysis::row(derived),
     ];
+    rows.extend(measures::rows(derived));
     let promote = &derived.promote;
     let who = match promote.value {
         Promote::Auto => None,

@@ -211,6 +211,7 @@ fn blue_green() -> Value {
 
 /// When the answers of a new colour count as a failure.
 fn analysis() -> Value {
+    let page = text("^/[!-~]*$");
     let number = |most: u64| json!({ "type": "integer", "minimum": 1, "maximum": most });
     json!({ "anyOf": [{ "enum": ["on", "off"] }, { "type": "boolean" }, {
         "type": "object",
@@ -221,9 +222,34 @@ fn analysis() -> Value {
             "p50": text(DURATION),
             "p99": text(DURATION),
             "looks": number(said::MOST_LOOKS),
+            "prometheus": measures(&measure(&["url", "query"], json!({
+                "url": text(r"^https?://[^/@?#\\\s]+(/[^@?#\\\s]*)?$"),
+                "query": { "type": "string", "minLength": 1 },
+                "fail_above": { "type": "number" },
+                "fail_below": { "type": "number" },
+            }))),
+            "command": measures(&measure(&["run"], json!({
+                "run": { "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 64 },
+            }))),
+            "page": json!({ "anyOf": [page, measures(&measure(&["path"], json!({ "path": page, "to": { "type": "string" } })))] }),
+            "unknowns": number(said::MOST_LOOKS),
+            "on_unknown": { "enum": ["pause", "fail", "go_on"] },
         },
         "additionalProperties": false,
     }] })
+}
+
+/// Something that is asked of a colour: its own keys, and how often and how long.
+fn measure(required: &[&str], mut properties: Value) -> Value {
+    if let Some(properties) = properties.as_object_mut() {
+        properties.extend(["every", "timeout"].map(|key| (key.to_owned(), text(DURATION))));
+    }
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// One of them, or several.
+fn measures(one: &Value) -> Value {
+    json!({ "anyOf": [one, { "type": "array", "items": one, "maxItems": 8 }] })
 }
 
 /// How a next colour is reached while it waits.

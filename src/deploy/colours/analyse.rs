@@ -21,7 +21,7 @@ use crate::{
         analysis::{Counts, Other, Rules, Verdict, figures, judge},
     },
     steer::Steer,
-    store::{ColourRecord, Fall},
+    store::{ColourRecord, Fall, TakenBack},
     traffic::control::Counters,
 };
 
@@ -73,9 +73,9 @@ impl Deployer {
     pub(super) async fn analysis_moves(&self, of: Of<'_>, way: &mut Way, made: u64) {
         let Of { repo, recorder, .. } = of;
         way.made.judged.baseline = None;
-        if way.is_back() {
+        if way.goes_back {
             // Somebody wants it. It is what it is, and what it would be compared with is what they left.
-            way.made.judged.rules = None;
+            (way.made.judged.rules, way.made.judged.measures) = (None, None);
         }
         let (Some(rules), Some((live, _)), Some(_)) = (way.made.judged.rules, &way.live, way.steer.own()) else {
             return;
@@ -164,7 +164,8 @@ impl Deployer {
     /// A next colour is given up for its answers: its commit is not deployed again by itself.
     pub(super) async fn note_turned_down(&self, repo: &str, next: &ColourRecord, why: &str) {
         let Some(commit) = &next.commit else { return };
-        if let Err(error) = self.store.note_reverted(repo, commit, why).await {
+        let left = TakenBack { commits: vec![commit.clone()], why: why.to_owned() };
+        if let Err(error) = self.store.note_reverted(repo, left).await {
             tracing::error!(repo, "that {} was given up could not be recorded: {error}", git::short(commit));
         }
     }

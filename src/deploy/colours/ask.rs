@@ -58,6 +58,7 @@ impl Deployer {
             pinned: true,
             new_stack: false,
             back: true,
+            past: false,
         };
         let queued = self.store.enqueue(wanted).await.map_err(|error| Failure::new(error.to_string()))?;
         Ok(Asked::Queued(queued.deployment))

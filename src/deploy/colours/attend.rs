@@ -62,6 +62,7 @@ impl Deployer {
             how: How::Ready,
             adopts: None,
             held: false,
+            goes_back: false,
             stands,
             live,
             colour,
@@ -153,7 +154,10 @@ impl Deployer {
                         self.note_turned_down(repo, &record, &why).await;
                         why
                     }
-                    None => continue,
+                    None => match self.measured_beside((repo, &record, &made), share.is_some(), PAUSE).await {
+                        Some(why) => why,
+                        None => continue,
+                    },
                 },
             };
             if share.is_some() {

@@ -18,6 +18,7 @@ use super::{
     },
     lead::Lead,
     made::Made,
+    measured::{Of, When},
     stands::Stands,
     start::Log,
 };
@@ -35,6 +36,8 @@ const QUESTIONS: usize = 8;
 const AGAIN: Duration = Duration::from_secs(2);
 /// A fault whose figures differ with each look.
 const ANSWERS: &str = "answers";
+/// Likewise.
+const MEASURES: &str = "measures";
 
 impl Deployer {
     /// Looks after the bake of a repository, if it has one that nobody looks after.
@@ -162,9 +165,13 @@ impl Deployer {
             let said = format!("{seen} while {} bakes", live.project);
             return Ok(Some(Fault { what: said.clone(), said, goes_back }));
         }
-        let worse = self.worse_than_before(repo, live, &made).await;
-        let said = worse.map(|figures| format!("answers of {} are worse: {figures}", live.project));
-        Ok(said.map(|said| Fault { what: ANSWERS.to_owned(), said, goes_back }))
+        if let Some(figures) = self.worse_than_before(repo, live, &made).await {
+            let said = format!("answers of {} are worse: {figures}", live.project);
+            return Ok(Some(Fault { what: ANSWERS.to_owned(), said, goes_back }));
+        }
+        let other = stands.at(ColourStanding::Previous);
+        let said = self.measured_badly(Of { repo, one: live, made: &made, other, when: When::Bakes });
+        Ok(said.map(|said| Fault { what: MEASURES.to_owned(), said, goes_back }))
     }
 
     /// What is wrong with the services of a colour that are to run.
@@ -206,7 +213,11 @@ impl Deployer {
         self.never_live(&stands, &previous.project)?;
         let since = stands.live().map_or(0, |live| live.since);
         let answers = match stands.live() {
-            Some(live) => self.judged_at_last(repo, live).await,
+            Some(live) => {
+                let answers = self.judged_at_last(repo, live).await;
+                let all: Vec<String> = answers.into_iter().chain(self.measured_at_last(repo, live)).collect();
+                (!all.is_empty()).then(|| all.join("; "))
+            }
             None => None,
         };
         self.leaves(repo, &steer, &stands, &previous.colour).await?;

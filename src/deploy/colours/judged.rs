@@ -9,7 +9,7 @@ use crate::{
         analysis::{Counts, Rules},
     },
     store::ColourRecord,
-    switch::Derived,
+    switch::{Derived, derived::Measures},
     traffic::control::{Counters, HttpCounts, RouteCounters},
 };
 
@@ -22,6 +22,9 @@ pub struct Judged {
     /// What had been counted when requests moved; `None`: they have not, or it could not be learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
+    /// Who else is asked; `None`: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measures: Option<Measures>,
 }
 
 /// What had been counted when requests moved.
@@ -38,15 +41,8 @@ pub struct Baseline {
 impl Judged {
     /// From what was derived.
     pub fn of(derived: &Derived) -> Judged {
-        let rules = derived.analysis.value.map(|said| Rules {
-            min_requests: said.min_requests,
-            errors: said.errors,
-            times_before: said.times_before,
-            p50: said.p50,
-            p99: said.p99,
-            looks: said.looks,
-        });
-        Judged { rules, baseline: None }
+        let measures = derived.measures.as_ref().map(|measures| measures.value.clone());
+        Judged { rules: derived.analysis.value, baseline: None, measures }
     }
 }
 
@@ -148,7 +144,6 @@ mod tests {
     use super::*;
     use crate::{
         rollout::analysis::TIMES,
-        switch::said,
         traffic::control::{ColourCounters, Failures, LATENCY_MILLIS},
     };
 
@@ -185,7 +180,7 @@ mod tests {
 
     #[test]
     fn classes_of_time_are_the_same_everywhere() {
-        assert_eq!((TIMES, said::TIMES), (LATENCY_MILLIS, LATENCY_MILLIS));
+        assert_eq!(TIMES, LATENCY_MILLIS);
     }
 
     #[test]

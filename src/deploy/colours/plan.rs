@@ -33,6 +33,10 @@ impl Deployer {
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
         let stands = self.stands(&repo.name, &steer, recorder).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
+        if job.past && stands.live().is_some_and(|live| live.commit == job.wanted_commit) {
+            // An earlier attempt got that far, and may not have lived to record this.
+            self.note_left_behind(of, &stands).await?;
+        }
         if let Some(bake) = rollout.bake {
             return Ok(Planned::Baking(bake));
         }
@@ -42,7 +46,7 @@ impl Deployer {
             Some(_) => self.stands(&repo.name, &steer, recorder).await?,
             None => stands,
         };
-        if job.back {
+        if job.back && commit.is_empty() {
             let is_live = stands.live().is_some_and(|live| live.commit == job.wanted_commit);
             if job.attempt > 1 && is_live {
                 return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
@@ -64,6 +68,10 @@ impl Deployer {
             let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
             if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() && !asks {
                 recorder.info(format!("{} is live and as it should be", live.project));
+                if job.past {
+                    // What it runs is what that commit makes, too.
+                    self.note_left_behind(of, &stands).await?;
+                }
                 return Ok(Planned::Nothing(Box::new(moves)));
             }
             if looked.derived.by == By::Color && !asks {
@@ -108,8 +116,22 @@ impl Deployer {
         steer.check(&made, &colour).await?;
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let goes_back = job.back;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
-        let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, revision: 0, held: false };
+        let way = Way {
+            steer,
+            stands,
+            live,
+            colour,
+            project,
+            made,
+            staying,
+            how,
+            adopts,
+            revision: 0,
+            held: false,
+            goes_back,
+        };
         Ok(Planned::Way(Box::new(way)))
     }
 
@@ -166,7 +188,16 @@ impl Deployer {
             adopts: None,
             revision: 0,
             held: false,
+            goes_back: true,
         })
+    }
+
+    /// Keeps what is taken back by the deployment that goes back.
+    async fn note_left_behind(&self, of: Of<'_>, stands: &Stands) -> Result<(), Failure> {
+        match self.left_behind(of.repo, of.job, stands.live()).await {
+            Some(left) => self.store.note_reverted(&of.repo.name, left).await.map_err(Failure::from),
+            None => Ok(()),
+        }
     }
 
     /// A commit that was taken back is not tried again unless somebody asks for it.

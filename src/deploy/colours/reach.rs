@@ -139,6 +139,7 @@ impl MadePreview {
 pub fn not_kept(derived: &Derived) -> Vec<String> {
     let mut refused = switch::not_kept(derived);
     refused.extend(switch::analysis_not_kept(derived));
+    refused.extend(switch::measures_not_kept(derived));
     let paths = &derived.fallback.value;
     refused
         .extend(paths.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("fallback {path}: {why}"))));

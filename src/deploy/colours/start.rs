@@ -65,7 +65,7 @@ impl Deployer {
                     self.store.reverted(repo, age, why).await.map_err(Failure::from)?;
                     return self.recorded(repo).await;
                 }
-                self.store.switched(repo, &colour, age, bake).await.map_err(Failure::from)?;
+                self.store.switched(repo, &colour, age, bake, None).await.map_err(Failure::from)?;
             }
             Agreement::RoutesAreLost => {
                 let Some(live) = stands.live() else { return Ok(stands) };

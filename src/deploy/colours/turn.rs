@@ -1,6 +1,6 @@
 //! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
@@ -89,8 +89,17 @@ impl Deployer {
     /// Builds and pulls, so that nothing has to be waited for later, and images can be asked what they say of themselves.
     async fn images(&self, of: Of<'_>, way: &Way) -> Result<(), Broke> {
         let How::Made(making) = &way.how else { return Ok(()) };
-        let is_image = |action: &Action| matches!(action, Action::Build { .. } | Action::Pull { .. });
+        let colours = way.stands.all.iter().map(|one| one.project.clone());
+        let projects: BTreeSet<String> = colours.chain([way.project.clone(), of.repo.project.clone()]).collect();
         for prepared in [&making.stays, &making.moves] {
+            let named = match way.goes_back {
+                true => self.name_kept(of, prepared, &projects).await?,
+                false => BTreeSet::new(),
+            };
+            let is_image = |action: &Action| match action {
+                Action::Build { image, .. } => !named.contains(image),
+                action => matches!(action, Action::Pull { .. }),
+            };
             let images = Prepared { plan: plan::only(&prepared.plan, is_image), ..prepared.clone() };
             if !images.plan.steps.is_empty() {
                 self.carry_out(of, &images).await?;
@@ -342,20 +351,15 @@ impl Deployer {
     async fn keep_switched(&self, of: Of<'_>, way: &Way, age: (u64, u64), bake: Option<Bake>) {
         let Of { repo, recorder, .. } = of;
         let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
+        let left = self.left_behind(repo, of.job, way.live.as_ref().map(|(live, _)| live)).await;
         let made = self.store.note_made(&repo.name, &way.colour, &way.made.to_text()).await;
         let kept = match made {
-            Ok(()) => self.store.switched(&repo.name, &way.colour, (number(age.0), number(age.1)), bake).await,
+            Ok(()) => self.store.switched(&repo.name, &way.colour, (number(age.0), number(age.1)), bake, left).await,
             Err(error) => Err(error),
         };
         if let Err(error) = kept {
             recorder.warn(format!("that requests go to {} could not be recorded: {error}", way.project));
             self.needs_mending(&repo.name);
-        }
-        if let (true, Some((live, _))) = (way.is_back(), &way.live)
-            && let Some(commit) = &live.commit
-            && let Err(error) = self.store.note_reverted(&repo.name, commit, "somebody went back").await
-        {
-            recorder.warn(format!("that {} was taken back could not be recorded: {error}", git::short(commit)));
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Way {
     pub revision: u64,
     /// Requests are held by this deployment.
     pub held: bool,
+    /// Somebody goes back by it: it waits for nobody, and is not judged.
+    pub goes_back: bool,
 }
 
 /// A project that runs in place.
@@ -121,9 +123,9 @@ impl Way {
         matches!(self.how, How::Back)
     }
 
-    /// Whether it waits for anything. The first colour of all, and one that is brought back, do not.
+    /// Whether it waits for anything. The first colour of all, and one by which somebody goes back, do not.
     fn waits(&self) -> bool {
-        self.live.is_some() && self.adopts.is_none() && !self.is_back()
+        self.live.is_some() && self.adopts.is_none() && !self.goes_back
     }
 
     /// What it waits for once it is ready.
@@ -225,7 +227,11 @@ impl Way {
             Some((live, _)) => format!(", before it {}", live.project),
             None => String::new(),
         };
-        let how = if self.is_back() { "brought back" } else { "made" };
+        let how = match self.goes_back {
+            _ if self.is_back() => "brought back",
+            true => "made again",
+            false => "made",
+        };
         let said = format!("{} ({}) was {how} and is live{before}", self.project, git::short(commit));
         [&[said][..], by_hand].concat().join("; ")
     }

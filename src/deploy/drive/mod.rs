@@ -263,7 +263,7 @@ impl<'a> Drive<'a> {
             recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
         }
         place::answers(repo).await?;
-        if job.back {
+        if self.deployer.wakes(job).await? {
             // Files stay as they are; what is brought back has its own.
             return Ok(Fact::Fetched);
         }
@@ -335,7 +335,7 @@ impl<'a> Drive<'a> {
             _ => "the engine is back: looking at what runs, and planning anew".to_owned(),
         });
         place::answers(repo).await?;
-        if self.phase() == Some(Phase::Fetching) || job.back {
+        if self.phase() == Some(Phase::Fetching) || (job.back && job.commit_after.is_none()) {
             return Ok(());
         }
         let Some(commit) = job.commit_after.clone() else {

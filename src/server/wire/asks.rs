@@ -87,6 +87,9 @@ pub struct AskRequest {
     /// Of `promote`: steps that are left are passed over.
     #[serde(default)]
     pub full: bool,
+    /// Of `rollback`: to this commit, by its first digits, or to that of this deployment, in place of the colour that was live before.
+    #[serde(default)]
+    pub to: Option<String>,
 }
 
 /// What `POST /v1/repositories/{name}/maintain` takes: the proxy itself answers all requests, or stops doing so.
@@ -99,10 +102,10 @@ pub struct MaintainRequest {
     pub page: Option<String>,
 }
 
-/// The answer to `rollback`, `promote` and `abort`: one of the two is there.
+/// The answer to `rollback`, `promote` and `abort`: at least one of the two is there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AskedReply {
-    /// What was done.
+    /// What was done, and what will be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
     /// The deployment that does it.

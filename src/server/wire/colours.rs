@@ -58,6 +58,9 @@ pub struct ColoursStatus {
     /// How the answers of the colour do that is judged just now, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<String>,
+    /// What others say of it, where they are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<MeasureStatus>,
     /// Until when a kept one is there to go back to, in milliseconds since 1970. None: until it is made anew.
     #[serde(default)]
     pub kept_until: Option<i64>,
@@ -82,6 +85,25 @@ pub struct ColoursStatus {
     /// Certificates that the proxy obtains for its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+}
+
+/// What somebody says of a colour who is asked beside the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureStatus {
+    /// `prometheus`, `command` or `page`.
+    pub name: String,
+    /// `good`, `bad` or `not known`, the last time; none: it was not asked yet.
+    pub state: Option<String>,
+    /// What was said then.
+    pub said: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub at: Option<i64>,
+    /// How often it was asked.
+    pub asked: u64,
+    /// How often the answer was good.
+    pub good: u64,
+    /// How often there was none.
+    pub not_known: u64,
 }
 
 /// A share of the requests.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MeasureStatus;
 use crate::rollout::analysis::Counts;
 
 /// `GET /v1/repositories/{name}/rollout`.
@@ -25,6 +26,9 @@ pub struct RolloutReply {
     pub colours: Vec<RolloutColour>,
     /// How the answers of the colour do that is judged just now.
     pub analysis: Option<String>,
+    /// What others say of it, where they are asked.
+    #[serde(default)]
+    pub measures: Vec<MeasureStatus>,
     /// Which process of turnout-proxy has counted: when it began. Counts of two are not compared.
     pub counted_by: Option<u64>,
     /// Why nothing is counted.

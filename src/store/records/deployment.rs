@@ -30,8 +30,10 @@ pub struct NewDeployment {
     pub pinned: bool,
     /// A stack beside a former one of the same repository is wanted.
     pub new_stack: bool,
-    /// What was live before is to be brought back, without git and without a build.
+    /// What was live before is to be brought back: without git and without a build where it is kept, else made anew.
     pub back: bool,
+    /// With `back`: further back than to the colour that was live before. What is newer than the commit is taken back, too.
+    pub past: bool,
 }
 
 /// The deployment before the current one.
@@ -88,6 +90,9 @@ pub struct Deployment {
     /// What was live before was asked for.
     #[serde(default)]
     pub back: bool,
+    /// With `back`: a commit was named, and what is newer is taken back with it.
+    #[serde(default)]
+    pub past: bool,
     /// Where it stands.
     pub state: State,
     /// The phase it is in or ended in.

@@ -1,8 +1,17 @@
 //! `analysis`: when a new colour counts as worse than the one before it, by the answers to its requests.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fields::{Reading, below};
+use super::{
+    fields::{Reading, below},
+    measure::{Measure, OnUnknown, measures},
+};
+
+/// Keys about answers.
+const ANSWERS: [&str; 6] = ["min_requests", "errors", "times_before", "p50", "p99", "looks"];
+/// Keys about what is asked besides.
+const MEASURES: [&str; 5] = ["prometheus", "command", "page", "unknowns", "on_unknown"];
 
 /// Times up to which answers are told apart, in milliseconds: the classes in which turnout-proxy counts them.
 pub const TIMES: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
@@ -14,17 +23,32 @@ pub const MOST_LOOKS: u64 = 60;
 pub const MOST_TIMES: u64 = 1_000;
 
 /// What one place says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnalysisSaid {
-    /// Answers are not looked at.
+    /// Nothing is looked at.
     Off,
     /// They are judged, by these rules.
     On(Analysis),
 }
 
-/// From when on a colour counts as worse. Each of `errors`, `p50` and `p99` is a reason by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// By what a new colour is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Analysis {
+    /// By its answers, as turnout-proxy counts them; `None`: nothing is said of that.
+    pub rules: Option<Rules>,
+    /// By what is asked besides.
+    pub measures: Vec<Measure>,
+    /// Looks in a row that must say the same, of measures.
+    pub looks: u64,
+    /// How often in a row a measure may say nothing.
+    pub unknowns: u64,
+    /// What follows then.
+    pub on_unknown: OnUnknown,
+}
+
+/// From when on a colour counts as worse by its answers. Each of `errors`, `p50` and `p99` is a reason by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
     /// Fewer requests than these say nothing, of either colour.
     pub min_requests: u64,
     /// A share of failed requests that is let pass, in hundredths of a percent.
@@ -39,21 +63,44 @@ pub struct Analysis {
     pub looks: u64,
 }
 
-impl Default for Analysis {
+/// Measurements in a row that may say nothing, unless it is said.
+const UNKNOWNS: u64 = 3;
+
+impl Default for Rules {
     /// From 50 requests on: more than 5 % failed, and more than three times as many as before, twice in a row. Not by their time: what
     /// is slow for one service is quick for another.
-    fn default() -> Analysis {
-        Analysis { min_requests: 50, errors: 500, times_before: 3, p50: None, p99: None, looks: 2 }
+    fn default() -> Rules {
+        Rules { min_requests: 50, errors: 500, times_before: 3, p50: None, p99: None, looks: 2 }
     }
 }
 
-/// `on`, `off`, or a mapping of what is to be otherwise.
-pub(super) fn analysis(reading: &mut Reading, path: &str, value: &Value) -> Option<AnalysisSaid> {
+impl Analysis {
+    /// By answers alone.
+    fn usual() -> Analysis {
+        let rules = Rules::default();
+        Analysis {
+            rules: Some(rules),
+            measures: Vec::new(),
+            looks: rules.looks,
+            unknowns: UNKNOWNS,
+            on_unknown: OnUnknown::default(),
+        }
+    }
+}
+
+/// `on`, `off`, or a mapping of what is to be otherwise. `in_commit`: it stands in the Compose file.
+pub(super) fn analysis(
+    reading: &mut Reading,
+    path: &str,
+    value: &Value,
+    in_commit: bool,
+    target: &dyn Fn(&mut Reading, &str, &Value) -> Option<(String, u16)>,
+) -> Option<AnalysisSaid> {
     match value {
-        Value::String(word) if word == "on" => return Some(AnalysisSaid::On(Analysis::default())),
+        Value::String(word) if word == "on" => return Some(AnalysisSaid::On(Analysis::usual())),
         Value::String(word) if word == "off" => return Some(AnalysisSaid::Off),
         // Some write YAML in which these words are none.
-        Value::Bool(true) => return Some(AnalysisSaid::On(Analysis::default())),
+        Value::Bool(true) => return Some(AnalysisSaid::On(Analysis::usual())),
         Value::Bool(false) => return Some(AnalysisSaid::Off),
         Value::Object(_) => {}
         other => {
@@ -61,10 +108,9 @@ pub(super) fn analysis(reading: &mut Reading, path: &str, value: &Value) -> Opti
             return None;
         }
     }
-    let keys = ["min_requests", "errors", "times_before", "p50", "p99", "looks"];
-    let fields = reading.fields(path, value, &keys, &[])?;
+    let fields = reading.fields(path, value, &[&ANSWERS[..], &MEASURES].concat(), &[])?;
     let before = reading.mistakes.0.len();
-    let usual = Analysis::default();
+    let usual = Rules::default();
     let mut number = |key: &str, most: u64, usual: u64| match fields.get(key) {
         None => usual,
         Some((at, value)) => {
@@ -78,6 +124,7 @@ pub(super) fn analysis(reading: &mut Reading, path: &str, value: &Value) -> Opti
     let min_requests = number("min_requests", MOST_REQUESTS, usual.min_requests);
     let times_before = number("times_before", MOST_TIMES, usual.times_before);
     let looks = number("looks", MOST_LOOKS, usual.looks);
+    let unknowns = number("unknowns", MOST_LOOKS, UNKNOWNS);
     let errors = fields.get("errors").map_or(Some(usual.errors), |(at, value)| share(reading, &at, value));
     let mut time = |key: &str| fields.get(key).and_then(|(at, value)| time(reading, &at, value));
     let (p50, p99) = (time("p50"), time("p99"));
@@ -88,9 +135,32 @@ pub(super) fn analysis(reading: &mut Reading, path: &str, value: &Value) -> Opti
             .mistakes
             .add(below(path, "p50"), "is longer than p99: half of the requests take no longer than 99 of a hundred do");
     }
+    let on_unknown = fields.get("on_unknown").map(|(at, value)| {
+        let words = [("pause", OnUnknown::Pause), ("fail", OnUnknown::Fail), ("go_on", OnUnknown::GoOn)];
+        reading.word(&at, value, &words).unwrap_or_default()
+    });
+    let measures = measures(reading, &fields, in_commit, target);
     let sound = reading.mistakes.0.len() == before;
-    let rules = Analysis { min_requests, errors: errors?, times_before, p50, p99, looks };
-    sound.then_some(AnalysisSaid::On(rules))
+    if sound
+        && measures.is_empty()
+        && let Some(key) = ["unknowns", "on_unknown"].iter().find(|key| fields.get(key).is_some())
+    {
+        reading
+            .mistakes
+            .add(below(path, key), "is about `prometheus`, `command` and `page`, and none of them is there");
+        return None;
+    }
+    // Who says what else is to be asked has not said that answers are counted.
+    let of_answers = measures.is_empty() || ANSWERS.iter().any(|key| *key != "looks" && fields.get(key).is_some());
+    let rules = Rules { min_requests, errors: errors?, times_before, p50, p99, looks };
+    let rules = of_answers.then_some(rules);
+    sound.then_some(AnalysisSaid::On(Analysis {
+        rules,
+        measures,
+        looks,
+        unknowns,
+        on_unknown: on_unknown.unwrap_or_default(),
+    }))
 }
 
 /// `5%`, `0.25%`: in hundredths of a percent.

@@ -5,11 +5,13 @@ mod adapter;
 mod analysis;
 mod beyond;
 mod fields;
+mod measure;
 mod read;
 mod steps;
 mod words;
 
 pub(crate) use analysis::shown_time;
-pub use analysis::{Analysis, AnalysisSaid, MOST_LOOKS, MOST_REQUESTS, MOST_TIMES, TIMES};
+pub use analysis::{Analysis, AnalysisSaid, MOST_LOOKS, MOST_REQUESTS, MOST_TIMES, Rules, TIMES};
+pub use measure::{Asks, Bound, Measure, OnUnknown, PLACEHOLDERS, Within};
 pub use read::{KEYS, LATER, SERVICE_KEYS};
 pub use words::*;

@@ -106,10 +106,11 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     layer.on_failure = fields.get("on_failure").and_then(|(at, value)| {
         reading.word(&at, value, &[("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause)])
     });
-    layer.analysis = fields.get("analysis").and_then(|(at, value)| analysis(reading, &at, value));
     layer.promote = fields.get("promote").and_then(|(at, value)| promote(reading, &at, value));
     layer.promote_deadline = fields.get("promote_deadline").and_then(|(at, value)| reading.duration(&at, value));
     let to = |reading: &mut Reading, path: &str, value: &Value| target(reading, path, value, project);
+    layer.analysis =
+        fields.get("analysis").and_then(|(at, value)| analysis(reading, &at, value, path == EXTENSION, &to));
     layer.beyond = beyond(reading, &fields, &Readers { listen: &listen, target: &to });
     layer.steps = steps(reading, &fields);
     layer.adapter = match fields.get("adapter") {

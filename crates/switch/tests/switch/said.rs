@@ -1,7 +1,7 @@
 //! What can be said, who wins, and what is a mistake.
 
 use serde_json::json;
-use turnout_switch::{Class, Said, analysis_not_kept, explain, said::Analysis};
+use turnout_switch::{Class, Said, analysis_not_kept, explain, measures_not_kept, said::Rules};
 
 use crate::support::{check, derived_as, mistakes, no_facts, project};
 
@@ -97,7 +97,7 @@ fn every_mistake_has_its_path() {
         (json!({"analysis": 5}), "switch.analysis: is the number 5; one of on, off, or a mapping is wanted"),
         (
             json!({"analysis": {"error": 5}}),
-            "switch.analysis.error: unknown key; known here: min_requests, errors, times_before, p50, p99, looks",
+            "switch.analysis.error: unknown key; known here: min_requests, errors, times_before, p50, p99, looks, prometheus, command, page, unknowns, on_unknown",
         ),
         (
             json!({"analysis": {"errors": 5}}),
@@ -116,6 +116,38 @@ fn every_mistake_has_its_path() {
         (
             json!({"analysis": {"p50": "2s", "p99": "1s"}}),
             "switch.analysis.p50: is longer than p99: half of the requests take no longer than 99 of a hundred do",
+        ),
+        (
+            json!({"analysis": {"page": "deep"}}),
+            "switch.analysis.page: is `deep`; a path such as /healthz/deep is wanted",
+        ),
+        (
+            json!({"analysis": {"command": {"run": ["check"]}}}),
+            "switch.analysis.command.run: is a program by its whole path, with its arguments, as a list: run: [/usr/local/bin/check, \
+             --fast]; no shell reads it",
+        ),
+        (json!({"analysis": {"command": [{}]}}), "switch.analysis.command[0].run: is missing"),
+        (
+            json!({"analysis": {"prometheus": {"url": "http://me:secret@a", "query": "x", "fail_above": 1}}}),
+            "switch.analysis.prometheus.url: names a user: a Prometheus that asks for one is not there yet; take it out",
+        ),
+        (
+            json!({"analysis": {"prometheus": {"url": "a:9090", "query": "x{a=\"{color}\"} or {service}", "fail_above": "1"}}}),
+            "switch.analysis.prometheus.url: is `a:9090`; an address such as http://127.0.0.1:9090 is wanted; \
+             switch.analysis.prometheus.query: has {color}, {service}; filled in are {colour}, {project}, {commit}, {repository}, \
+             {other_colour}, {other_project}; switch.analysis.prometheus.fail_above: is `1`; a number such as 0.05 is wanted",
+        ),
+        (
+            json!({"analysis": {"prometheus": {"url": "http://a", "query": "x"}}}),
+            "switch.analysis.prometheus: needs `fail_above`, or `fail_below`, or both: the numbers beyond which it does badly",
+        ),
+        (
+            json!({"analysis": {"page": {"path": "/a", "every": "10ms"}}}),
+            "switch.analysis.page.every: is 10ms; from 1s to 86400s may be",
+        ),
+        (
+            json!({"analysis": {"on_unknown": "fail"}}),
+            "switch.analysis.on_unknown: is about `prometheus`, `command` and `page`, and none of them is there",
         ),
         (json!({"pins": [{"value": "1"}]}), "switch.pins[0]: needs either `header` or `cookie`"),
         (json!({"pins": [{"header": "X-Next"}]}), "switch.pins[0].value: is missing"),
@@ -256,7 +288,7 @@ fn what_cannot_be_reached_so_is_refused_by_name() {
 fn answers_are_judged_unless_it_is_said_or_nobody_counts_them() {
     let text = "services: {web: {build: ., ports: ['80:8000']}}";
     let bytes = "services: {web: {build: ., ports: [{target: 8000, published: '80', app_protocol: tcp}]}}";
-    let usual = Analysis::default();
+    let usual = Rules::default();
     let derived = |text: &str, switch| derived_as(text, &no_facts(), &switch);
     for (text, switch, expected, row) in [
         (
@@ -271,14 +303,7 @@ fn answers_are_judged_unless_it_is_said_or_nobody_counts_them() {
         (
             text,
             json!({"analysis": {"errors": "0.25%", "times_before": 1, "p50": "50ms", "p99": "2s", "min_requests": 500, "looks": 5}}),
-            Some(Analysis {
-                min_requests: 500,
-                errors: 25,
-                times_before: 1,
-                p50: Some(50),
-                p99: Some(2_000),
-                looks: 5,
-            }),
+            Some(Rules { min_requests: 500, errors: 25, times_before: 1, p50: Some(50), p99: Some(2_000), looks: 5 }),
             "over 0.25 % 5xx or p50 over 50ms or p99 over 2s, more than before; from 500 requests on; 5 looks",
         ),
         (bytes, json!("auto"), None, "not looked at: no route speaks HTTP"),
@@ -296,6 +321,67 @@ fn answers_are_judged_unless_it_is_said_or_nobody_counts_them() {
     assert!(analysis_not_kept(&led).unwrap().contains("haproxy leads requests; take it out"));
     let text = "x-turnout: {analysis: {errors: 1%}}\nservices: {web: {build: ., ports: ['80:8000']}}";
     assert_eq!(derived(text, json!("auto")).analysis.value.map(|rules| rules.errors), Some(100));
+}
+
+#[test]
+fn others_are_asked_where_that_is_said_and_a_commit_does_not_choose_whom() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}}";
+    let query =
+        json!({"url": "http://127.0.0.1:9090/prom/", "query": "sum(x{colour=\"{colour}\"})", "fail_above": 0.5});
+    let all = json!({"analysis": {
+        "prometheus": query, "page": "/deep", "command": [{"run": ["/bin/a"], "every": "1m"}, {"run": ["/bin/b", "-c"], "timeout": "1s"}],
+        "looks": 1, "unknowns": 5, "on_unknown": "fail",
+    }});
+    let derived = derived_as(text, &no_facts(), &all);
+    assert_eq!(measures_not_kept(&derived), Vec::<String>::new());
+    // That they are asked takes nothing from what is counted, and how often in a row counts for both.
+    assert_eq!(derived.analysis.value, Some(Rules { looks: 1, ..Rules::default() }));
+    let measures = derived.measures.as_ref().unwrap();
+    assert_eq!((measures.value.all.len(), measures.value.looks, measures.value.unknowns), (4, 1, 5));
+    let shown = explain(&derived);
+    for line in [
+        "a number of Prometheus is, too      above 0.5 of sum(x{colour=\"{colour}\"}) at http://127.0.0.1:9090/prom; every 15s, within 5s",
+        "a command's exit code is, too       other than 0 of /bin/a; every 60s, within 10s",
+        "a command's exit code is, too       other than 0 of /bin/b -c; every 30s, within 1s",
+        "a page of its own is, too           /deep not 2xx or 3xx; every 5s, within 5s",
+        "where nothing is known of that      that is a failure as well, 5 times in a row",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in\n{shown}");
+    }
+    // Also where another one leads requests, and nobody counts them.
+    let led = json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "analysis": {"page": "/deep"}});
+    let led = derived_as(text, &no_facts(), &led);
+    assert_eq!((analysis_not_kept(&led), led.analysis.value, led.measures.is_some()), (None, None, true));
+
+    let own = "x-turnout: {analysis: {page: /deep}}\nservices: {web: {build: ., ports: ['80:8000']}}";
+    assert!(derived_as(own, &no_facts(), &json!("auto")).measures.is_some());
+    for key in ["command: {run: [/bin/sh]}", "prometheus: {url: 'http://a', query: x, fail_above: 1}"] {
+        let text = format!("x-turnout: {{analysis: {{{key}}}}}\nservices: {{web: {{build: .}}}}");
+        let found = Said::read(None, &project(&text)).unwrap_err().to_string();
+        assert!(found.contains("is no business of a commit; write it under `switch:` in repos.yaml"), "{key}: {found}");
+    }
+
+    let two = "services: {web: {build: ., ports: ['80:8000']}, api: {build: ., ports: ['81:8001']}}";
+    for (text, said, expected) in [
+        (two, json!({"page": "/deep"}), Some("could be asked of api:8001 and of web:8000")),
+        (two, json!({"page": {"path": "/deep", "to": "api:8001"}}), None),
+        (text, json!({"page": {"path": "/deep", "to": "web:9"}}), Some("no route that speaks HTTP leads to web:9")),
+        (
+            text,
+            json!({"command": {"run": ["/bin/a"], "every": "2m"}}),
+            Some("is asked every 120s, and 2 looks that it does badly takes"),
+        ),
+        (text, json!({"command": {"run": ["/bin/a"], "every": "2m"}, "looks": 1}), None),
+        (
+            text,
+            json!({"prometheus": {"url": "http://a", "query": "x", "fail_below": 1, "every": "1m"}, "looks": 1}),
+            Some("prometheus is asked every 60s"),
+        ),
+    ] {
+        let found = measures_not_kept(&derived_as(text, &no_facts(), &json!({"analysis": said})));
+        assert_eq!(found.len(), usize::from(expected.is_some()), "{said}: {found:?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found.contains(expected)), "{said}: {found:?}");
+    }
 }
 
 #[test]
