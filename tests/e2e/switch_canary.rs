@@ -148,7 +148,7 @@ fn dies(shop: &Switched, daemon: &mut Daemon, proxy: &e2e_support::switched::Pro
 }
 
 /// Of the requests from now on about so many of a hundred are answered by this version.
-fn share(load: &Load, version: &str, percent: u64) {
+pub fn share(load: &Load, version: &str, percent: u64) {
     let of = |good: &std::collections::BTreeMap<String, u64>| {
         (good.get(version).copied().unwrap_or_default(), good.values().sum::<u64>())
     };
@@ -165,7 +165,7 @@ fn share(load: &Load, version: &str, percent: u64) {
 }
 
 /// Nobody is answered by a version any more, while another one answers.
-fn gone(load: &Load, version: &str, by: &str) {
+pub fn gone(load: &Load, version: &str, by: &str) {
     // What was under way is over.
     load.wait_for(by, 20);
     let before = load.came().good.get(version).copied();
@@ -203,7 +203,7 @@ fn ask(to: SocketAddr, lines: &str) -> (Option<String>, String) {
     (cookie, answer.trim_end().lines().last().unwrap_or_default().to_owned())
 }
 
-fn status_says(daemon: &Daemon, name: &str, what: &str) {
+pub fn status_says(daemon: &Daemon, name: &str, what: &str) {
     wait_until(&format!("status to say {what}"), PATIENCE, || {
         let status = all_of(&daemon.turnout(&["status", name]));
         if status.contains(what) { Ok(()) } else { Err(status) }
@@ -211,7 +211,7 @@ fn status_says(daemon: &Daemon, name: &str, what: &str) {
 }
 
 /// Has the Compose file say this of its switch, from the next push on.
-fn says(shop: &Switched, words: &str) {
+pub fn says(shop: &Switched, words: &str) {
     let path = "docker-compose.prod.yml";
     let text = std::fs::read_to_string(shop.site.remote.work_dir().join(path)).unwrap();
     let stack = text.split("x-turnout:").next().unwrap().to_owned();
@@ -219,7 +219,7 @@ fn says(shop: &Switched, words: &str) {
 }
 
 /// Waits until this deployment is at that.
-fn waits(daemon: &Daemon, id: i64, phase: &str) {
+pub fn waits(daemon: &Daemon, id: i64, phase: &str) {
     wait_until(&format!("deployment {id} to be at: {phase}"), PATIENCE, || {
         let found = daemon.deployment(id);
         match found.as_ref().map(|one| (&one["phase"], &one["state"])) {
@@ -229,7 +229,7 @@ fn waits(daemon: &Daemon, id: i64, phase: &str) {
     });
 }
 
-fn at_rest(shop: &Switched, project: &str) {
+pub fn at_rest(shop: &Switched, project: &str) {
     wait_until(&format!("{project} to be at rest"), PATIENCE, || {
         match (shop.running(project, "web"), shop.running(project, "worker")) {
             (0, 0) => Ok(()),

@@ -48,7 +48,7 @@ impl Deployer {
                 return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
             }
             let way = self.plan_back(of, steer, stands)?;
-            way.steer.check(&way.made, &way.colour).await?;
+            way.steer.check(&way.made, &way.colour, false).await?;
             return Ok(Planned::Way(Box::new(way)));
         }
         self.refuse_reverted(of, &stands, commit).await?;
@@ -105,11 +105,11 @@ impl Deployer {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
         }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
-        steer.check(&made, &colour).await?;
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
         let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, revision: 0, held: false };
+        way.steer.check(&way.made, &way.colour, way.steps() > 0).await?;
         Ok(Planned::Way(Box::new(way)))
     }
 
