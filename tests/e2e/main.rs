@@ -21,6 +21,8 @@ mod e2e_support;
 mod git_support;
 
 mod adapters;
+mod adapters_die;
+mod adapters_share;
 mod adoption;
 mod adoption_data;
 mod alive;

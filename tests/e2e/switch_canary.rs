@@ -146,7 +146,7 @@ fn dies(shop: &Switched, daemon: &mut Daemon, proxy: &e2e_support::switched::Pro
 }
 
 /// Of the requests from now on about so many of a hundred are answered by this version.
-fn share(load: &Load, version: &str, percent: u64) {
+pub fn share(load: &Load, version: &str, percent: u64) {
     let of = |good: &std::collections::BTreeMap<String, u64>| {
         (good.get(version).copied().unwrap_or_default(), good.values().sum::<u64>())
     };
@@ -163,7 +163,7 @@ fn share(load: &Load, version: &str, percent: u64) {
 }
 
 /// Nobody is answered by a version any more, while another one answers.
-fn gone(load: &Load, version: &str, by: &str) {
+pub fn gone(load: &Load, version: &str, by: &str) {
     // What was under way is over.
     load.wait_for(by, 20);
     let before = load.came().good.get(version).copied();
@@ -201,7 +201,7 @@ fn ask(to: SocketAddr, lines: &str) -> (Option<String>, String) {
     (cookie, answer.trim_end().lines().last().unwrap_or_default().to_owned())
 }
 
-fn status_says(daemon: &Daemon, name: &str, what: &str) {
+pub fn status_says(daemon: &Daemon, name: &str, what: &str) {
     wait_until(&format!("status to say {what}"), PATIENCE, || {
         let status = all_of(&daemon.turnout(&["status", name]));
         if status.contains(what) { Ok(()) } else { Err(status) }

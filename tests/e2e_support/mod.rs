@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod dice;
+pub mod fronts;
 pub mod load;
 pub mod switched;
 

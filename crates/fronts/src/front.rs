@@ -24,6 +24,9 @@ pub trait Front: fmt::Debug + Send + Sync {
     /// Whether it could be led there: finds what is missing, and changes nothing.
     fn check<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, ()>;
 
+    /// Whether two colours could share the requests of its places: finds what is in the way, and changes nothing.
+    fn could_share(&self) -> Told<'_, ()>;
+
     /// Has it lead where is wanted, and sees that it does. Answers whether that changed anything.
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool>;
 

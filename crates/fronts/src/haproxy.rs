@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     FrontError, file,
     front::{Front, Told},
-    table::{self, Missing, Remembered, Server},
+    table::{self, FAIR, Missing, Moves, Remembered, Server},
     wanted::{Drain, Means, Open, Stands, Wanted},
 };
 
@@ -117,7 +117,7 @@ impl Haproxy {
         }
     }
 
-    fn moves(&self, wanted: &Wanted, seen: &Seen) -> Result<Vec<String>, FrontError> {
+    fn moves(&self, wanted: &Wanted, seen: &Seen) -> Result<Moves, FrontError> {
         let Seen { backends, remembered } = seen;
         table::moves(&self.repository, &self.table, wanted, backends, remembered).map_err(
             |Missing::Server(backend, server)| FrontError::Lacks {
@@ -147,15 +147,21 @@ impl Haproxy {
         if let Some(folder) = &self.state {
             self.keep_state(folder).await?;
         }
-        if moves.is_empty() {
+        if moves == Moves::default() {
             return Ok(false);
         }
+        let moves = match moves.weights.is_empty() {
+            true => moves,
+            false => self.weigh(wanted, moves).await?,
+        };
         // All in one line: HAProxy carries them out one after the other, and serves nobody in between on that thread.
-        let said = self.ask(&moves.join("; ")).await?;
+        let said = match moves.then.is_empty() {
+            true => String::new(),
+            false => self.ask(&moves.then.join("; ")).await?,
+        };
         let left = self.moves(wanted, &self.look().await.map_err(|error| self.unsure(&error))?)?;
-        if !left.is_empty() {
-            let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            let why = format!("`{}` is to be done still; it answered: {}", left.join("; "), said.join("; "));
+        if left != Moves::default() {
+            let why = format!("`{}` is to be done still; it answered: {}", left.all().join("; "), one_line(&said));
             return Err(FrontError::NotSo { front: self.name(), after: Duration::ZERO, why, unknown: true });
         }
         if let Some(folder) = &self.state {
@@ -164,10 +170,47 @@ impl Haproxy {
         Ok(true)
     }
 
+    /// Says what servers that share requests are to get, before one more of them gets any. Answers what is to be said then.
+    async fn weigh(&self, wanted: &Wanted, moves: Moves) -> Result<Moves, FrontError> {
+        let said = self.ask(&moves.weights.join("; ")).await?;
+        let left = self.moves(wanted, &self.look().await?)?;
+        match left.weights.is_empty() {
+            true => Ok(left),
+            false => Err(FrontError::Lacks {
+                front: self.name(),
+                what: format!("does not take `{}`: {}", left.weights.join("; "), one_line(&said)),
+                remedy: "requests are shared by weights, which a backend with `balance roundrobin` takes".to_owned(),
+            }),
+        }
+    }
+
+    /// Whether each backend gives its servers what their weights say.
+    async fn look_for_weights(&self) -> Result<(), FrontError> {
+        for backend in &self.backends {
+            // Of backends alone.
+            let stat = self.ask(&format!("show stat {backend} 2 -1")).await?;
+            let Some(other) = table::algorithm(&stat, backend).filter(|said| !FAIR.contains(said)) else { continue };
+            return Err(FrontError::Lacks {
+                front: self.name(),
+                what: format!(
+                    "chooses by {other} in its backend {backend}, and no share of the requests is kept by that"
+                ),
+                remedy: "write there: balance roundrobin, or take `steps` out".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// Something went wrong after requests may have moved.
     fn unsure(&self, error: &FrontError) -> FrontError {
         FrontError::NotSo { front: self.name(), after: Duration::ZERO, why: error.to_string(), unknown: true }
     }
+}
+
+/// What it answered, without what is empty.
+fn one_line(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }
 
 impl Front for Haproxy {
@@ -181,6 +224,8 @@ impl Front for Haproxy {
             holds: false,
             weights: true,
             pins: false,
+            answers: true,
+            counts: false,
             bytes: true,
             together: true,
             drain: Drain::Counted,
@@ -196,6 +241,10 @@ impl Front for Haproxy {
 
     fn check<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, ()> {
         Box::pin(self.look_for(wanted))
+    }
+
+    fn could_share(&self) -> Told<'_, ()> {
+        Box::pin(self.look_for_weights())
     }
 
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool> {

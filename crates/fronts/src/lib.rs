@@ -15,6 +15,7 @@ mod record;
 mod table;
 mod traefik;
 mod wanted;
+mod weigh;
 mod workers;
 
 pub use caddy::Caddy;
@@ -23,4 +24,4 @@ pub use front::{Front, Told};
 pub use haproxy::Haproxy;
 pub use nginx::Nginx;
 pub use traefik::Traefik;
-pub use wanted::{Drain, Led, Means, Open, Place, Stands, Wanted};
+pub use wanted::{Drain, Led, LedColour, Means, Open, Place, Stands, Wanted};

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,12 +22,14 @@ use crate::{
     front::{Front, Told},
     http::{At, Question},
     record,
-    wanted::{Drain, Led, Means, Open, Place, Stands, Wanted},
+    wanted::{Drain, Led, Means, Open, Stands, Wanted},
     workers,
 };
 
 /// Time between two questions.
 const APART: Duration = Duration::from_millis(20);
+/// The largest weight of a server that is written. nginx's own bound is far above it.
+const WEIGHTS: u64 = 65_535;
 
 /// nginx, for one repository.
 #[derive(Debug)]
@@ -74,15 +76,13 @@ impl Nginx {
             "# Written by turnout, which replaces it at every switch: do not edit.\n{}\n",
             record::comment(&self.repository, &led)
         );
-        for Place { name, colours } in &wanted.places {
-            let _ = writeln!(text, "upstream {name} {{");
-            for colour in colours.iter().filter(|colour| colour.weight > 0) {
+        for place in &wanted.places {
+            let _ = writeln!(text, "upstream {} {{", place.name);
+            let parts = place.parts(WEIGHTS);
+            for (number, colour) in place.served().enumerate() {
+                let part = parts.as_ref().and_then(|parts| parts.get(number));
+                let weight = part.map(|part| format!(" weight={part}")).unwrap_or_default();
                 for target in &colour.targets {
-                    // The share of a colour is that of its servers together.
-                    let weight = match led.colours.len() {
-                        0 | 1 => String::new(),
-                        _ => format!(" weight={}", weight(colour.weight, colour.targets.len())),
-                    };
                     let _ = writeln!(text, "    server {target}{weight};");
                 }
             }
@@ -122,6 +122,19 @@ impl Nginx {
         })
     }
 
+    /// Whether its master runs, where that can be told. One that does not knows nothing, and is asked again.
+    fn is_there(&self) -> Result<(), FrontError> {
+        if self.pid.is_none() {
+            return Ok(());
+        }
+        let master = self.master()?;
+        match test_kill_process(master) {
+            Err(Errno::SRCH) => Err(self.not_signalled(master, &self.file, Errno::SRCH)),
+            // Whoever may not signal it sees that it is there.
+            _ => Ok(()),
+        }
+    }
+
     /// Has it read its files again.
     fn reload(&self) -> Result<(), FrontError> {
         let Some(path) = &self.pid else { return Ok(()) };
@@ -130,6 +143,9 @@ impl Nginx {
     }
 
     fn not_signalled(&self, master: Pid, path: &Path, error: Errno) -> FrontError {
+        if error == Errno::SRCH {
+            return FrontError::Absent { front: self.name(), source: error.into() };
+        }
         FrontError::Lacks {
             front: self.name(),
             what: format!("cannot be told to read its files again: process {}: {error}", master.as_raw_nonzero()),
@@ -145,11 +161,20 @@ impl Nginx {
     fn master(&self) -> Result<Pid, FrontError> {
         let path = self.pid.clone().unwrap_or_default();
         let text = fs::read_to_string(&path).map_err(|source| FrontError::Absent { front: self.name(), source })?;
-        text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| FrontError::Lacks {
+        let master = text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| FrontError::Lacks {
             front: self.name(),
             what: format!("has no number of a process in {}", path.display()),
             remedy: "name the file that `pid` in its configuration names".to_owned(),
-        })
+        })?;
+        // One that was killed leaves its file, and another process may have the number by now: that one is told nothing.
+        if workers::is_master(master.as_raw_nonzero().get()) == Some(false) {
+            let why = format!("process {} of {} is another program's", master.as_raw_nonzero(), path.display());
+            return Err(FrontError::Absent {
+                front: self.name(),
+                source: io::Error::new(io::ErrorKind::NotFound, why),
+            });
+        }
+        Ok(master)
     }
 
     async fn move_to(&self, wanted: &Wanted) -> Result<bool, FrontError> {
@@ -167,9 +192,7 @@ impl Nginx {
             }
         }
         // Found out before the file changes: one that nobody reads again would count at somebody's next reload.
-        if self.pid.is_some() {
-            self.master()?;
-        }
+        self.is_there()?;
         let old = self.working();
         file::replace(&self.file, &text)?;
         let taken = match self.reload() {
@@ -232,11 +255,6 @@ fn only_upstreams(text: &str) -> bool {
     })
 }
 
-/// A server's part of its colour's weight; at least one.
-fn weight(colour: u64, servers: usize) -> u64 {
-    (colour * 100 / u64::try_from(servers.max(1)).unwrap_or(1)).max(1)
-}
-
 impl Front for Nginx {
     fn name(&self) -> String {
         format!("nginx on {}", self.answers)
@@ -248,6 +266,8 @@ impl Front for Nginx {
             holds: false,
             weights: true,
             pins: false,
+            answers: true,
+            counts: false,
             bytes: false,
             together: true,
             drain: if self.pid.is_some() { Drain::Processes } else { Drain::Waited },
@@ -257,6 +277,9 @@ impl Front for Nginx {
     fn stands(&self) -> Told<'_, Stands> {
         Box::pin(async {
             let (there, written) = (self.answered().await?, file::read(&self.file)?);
+            if there.is_none() {
+                self.is_there()?;
+            }
             let written = written.as_deref().and_then(record::find);
             Ok(match (there, written) {
                 (None, _) => Stands::Unknown,
@@ -275,6 +298,10 @@ impl Front for Nginx {
 
     fn check<'f>(&'f self, _wanted: &'f Wanted) -> Told<'f, ()> {
         Box::pin(async { self.look_for() })
+    }
+
+    fn could_share(&self) -> Told<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool> {
@@ -298,6 +325,7 @@ mod tests {
     use turnout_traffic::Colour;
 
     use super::*;
+    use crate::wanted::Place;
 
     #[test]
     fn only_a_file_that_was_written_to_begin_with_is_replaced() {
@@ -348,7 +376,7 @@ server {
         );
         let text = front.text(&wanted(vec![colour("red", 75, &[20_000]), colour("blue", 25, &[20_001, 20_002])]));
         assert!(
-            text.contains("    server 127.0.0.1:20000 weight=7500;\n    server 127.0.0.1:20001 weight=1250;"),
+            text.contains("    server 127.0.0.1:20000 weight=6;\n    server 127.0.0.1:20001 weight=1;\n    server 127.0.0.1:20002 weight=1;"),
             "{text}"
         );
     }

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_written_comes_back() {
-        let blue = LedColour { name: "blue".to_owned(), generation: 7, weight: 100 };
+        let blue = LedColour { name: "blue".to_owned(), generation: 7, weight: 100, partly: false };
         let led = Led { generation: 8, revision: 2, colours: vec![blue] };
         let text = format!("# by hand\n{}\nupstream {{}}\n", comment("shop", &led));
         assert_eq!(find(&text), Some(("shop".to_owned(), led.clone())));

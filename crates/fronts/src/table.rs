@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use turnout_traffic::{Colour, bounds};
+use turnout_traffic::Colour;
 
-use crate::wanted::{Led, LedColour, Stands, Wanted};
+use crate::{
+    wanted::{Led, LedColour, Place, Stands, Wanted},
+    weigh,
+};
 
 /// Bits of `srv_admin_state` that take a server out of service: forced, inherited, by its address, by its host.
 const MAINTENANCE: u32 = 0x01 | 0x02 | 0x20 | 0x40;
@@ -111,33 +114,72 @@ pub(crate) fn taken_by<'r>(remembered: &'r Remembered, backend: &str, repository
     others.into_iter().find(|(_, at)| *at == backend).map(|(of, _)| of)
 }
 
+/// How a backend chooses among its servers, from `show stat`. `None`: it does not say.
+pub(crate) fn algorithm<'s>(stat: &'s str, backend: &str) -> Option<&'s str> {
+    let columns: Vec<&str> = stat.lines().find_map(|line| line.strip_prefix("# "))?.split(',').collect();
+    let column = |name: &str| columns.iter().position(|column| *column == name);
+    let (name, server, algorithm) = (column("pxname")?, column("svname")?, column("algo")?);
+    let rows = stat.lines().map(|line| line.split(',').collect::<Vec<&str>>());
+    let mut own = rows.filter(|row| row.get(name) == Some(&backend) && row.get(server) == Some(&"BACKEND"));
+    own.find_map(|row| row.get(algorithm).copied()).filter(|said| !said.is_empty())
+}
+
+/// Ways to choose by which servers get what their weights say, request by request.
+pub(crate) const FAIR: &[&str] = &["roundrobin", "random"];
+
 /// What a repository's backends and the table say of it.
 pub(crate) fn stands(repository: &str, backends: &[(String, Vec<Server>)], remembered: &Remembered) -> Stands {
     let Some((generation, revision)) = remembered.get(repository).copied() else { return Stands::Unknown };
     let otherwise = |why| Stands::Otherwise { why, at: (generation, revision) };
     let below = format!("{repository}/");
-    let colours: Vec<LedColour> = remembered
-        .iter()
-        .filter_map(|(key, (made, weight))| {
-            let name = key.strip_prefix(&below)?.to_owned();
-            Some(LedColour { name, generation: *made, weight: *weight })
-        })
-        .collect();
+    let colours = remembered.iter().filter_map(|(key, (made, weight))| {
+        let name = key.strip_prefix(&below)?.to_owned();
+        Some(LedColour { name, generation: *made, weight: *weight, partly: false })
+    });
+    let colours: Vec<LedColour> = colours.filter(|colour| colour.weight > 0).collect();
+    let mut places = Vec::new();
     for (backend, servers) in backends {
-        for server in servers.iter().filter(|server| !server.backup) {
-            let led = colours.iter().any(|colour| colour.weight > 0 && is_slot(&server.name, &colour.name));
-            if server.serves() && !led {
-                return otherwise(format!("the server {backend}/{} gets requests too", server.name));
-            }
+        let shared = remembered.get(&at(repository, backend)).is_some_and(|(_, shared)| *shared > 0);
+        // Where requests are not shared, the live colour has them all.
+        let served: Vec<LedColour> = match shared {
+            true => colours.clone(),
+            false => colours.iter().min_by_key(|colour| colour.generation).cloned().into_iter().collect(),
+        };
+        if let Some(why) = differs(backend, servers, &served) {
+            return otherwise(why);
         }
-        for colour in colours.iter().filter(|colour| colour.weight > 0) {
-            let serves = |server: &Server| server.serves() && is_slot(&server.name, &colour.name);
-            if !servers.iter().any(serves) {
-                return otherwise(format!("no server {} of {backend} gets requests", colour.name));
-            }
-        }
+        places.push(served);
     }
-    Stands::Leads(Led { generation, revision, colours })
+    Stands::Leads(Led::of((generation, revision), places.into_iter()))
+}
+
+/// What of a backend is otherwise than these colours want it.
+fn differs(backend: &str, servers: &[Server], colours: &[LedColour]) -> Option<String> {
+    let slots = |colour: &LedColour| {
+        let name = colour.name.clone();
+        servers.iter().filter(move |server| server.serves() && !server.backup && is_slot(&server.name, &name))
+    };
+    let led = |server: &&Server| colours.iter().any(|colour| is_slot(&server.name, &colour.name));
+    if let Some(server) = servers.iter().filter(|server| !server.backup && server.serves()).find(|one| !led(one)) {
+        return Some(format!("the server {backend}/{} gets requests too", server.name));
+    }
+    if let Some(none) = colours.iter().find(|colour| slots(colour).next().is_none()) {
+        return Some(format!("no server {} of {backend} gets requests", none.name));
+    }
+    if colours.len() < 2 {
+        return None;
+    }
+    let weights: Vec<_> = colours.iter().map(|colour| (colour.weight, slots(colour).count())).collect();
+    let parts = weigh::parts(&weights, WEIGHTS);
+    colours.iter().zip(parts).find_map(|(colour, part)| {
+        let other = slots(colour).find(|server| server.weight != part)?;
+        Some(format!("the server {backend}/{} has the weight {} in place of {part}", other.name, other.weight))
+    })
+}
+
+/// Under which key it is kept that a backend is led for a repository, and whether requests are shared there.
+fn at(repository: &str, backend: &str) -> String {
+    format!("{repository}@{backend}")
 }
 
 /// What is not there and must be written into HAProxy's configuration.
@@ -147,20 +189,30 @@ pub(crate) enum Missing {
     Server(String, String),
 }
 
-/// What is said so that all is as wanted: new ones in, the record, old ones out. Nothing, where it is so already.
+/// What is said so that all is as wanted. Nothing, where it is so already.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves {
+    /// First, and looked at before anything else is said: weights of servers that share requests. Not every backend takes any.
+    pub(crate) weights: Vec<String>,
+    /// New ones in, the record, old ones out.
+    pub(crate) then: Vec<String>,
+}
+
+/// See [`Moves`].
 pub(crate) fn moves(
     repository: &str,
     table: &str,
     wanted: &Wanted,
     backends: &[(String, Vec<Server>)],
     known: &Remembered,
-) -> Result<Vec<String>, Missing> {
-    let (mut into, mut out) = (Vec::new(), Vec::new());
+) -> Result<Moves, Missing> {
+    let (mut weights, mut into, mut out, mut usual) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let led = wanted.led();
+    let place = |backend: &str| wanted.places.iter().find(|place| place.name == backend);
     for (backend, servers) in backends {
-        let colours = wanted.places.iter().filter(|place| place.name == *backend).flat_map(|place| &place.colours);
+        let parts = place(backend).and_then(|place| place.parts(WEIGHTS));
         let mut kept = Vec::new();
-        for Colour { name, weight, targets, .. } in colours.filter(|colour| colour.weight > 0) {
+        for (of, Colour { name, targets, .. }) in place(backend).into_iter().flat_map(Place::served).enumerate() {
             for (number, target) in targets.iter().enumerate() {
                 let slot = slot(name, number);
                 let Some(server) = servers.iter().find(|server| server.name == slot) else {
@@ -171,19 +223,16 @@ pub(crate) fn moves(
                 if (&server.address, &server.port) != (&address, &port) {
                     into.push(format!("set server {server_name} addr {address} port {port}"));
                 }
-                match led.colours.len() {
-                    // The usual one: a backend whose way to choose knows no weights takes no other.
-                    0 | 1 if server.weight != server.usual_weight => {
-                        into.push(format!("set server {server_name} weight 100%"));
+                match parts.as_ref().and_then(|parts| parts.get(of)) {
+                    Some(part) if server.weight != *part => {
+                        weights.push(format!("set server {server_name} weight {part}"));
                     }
-                    0 | 1 => {}
-                    _ => {
-                        let count = u64::try_from(targets.len().max(1)).unwrap_or(1);
-                        let share = (weight * WEIGHTS / bounds::WEIGHTS / count).clamp(1, WEIGHTS);
-                        if server.weight != share {
-                            into.push(format!("set server {server_name} weight {share}"));
-                        }
+                    // The usual one: a backend whose way to choose knows no weights takes no other. Last, for until then another
+                    // colour may share with it.
+                    None if server.weight != server.usual_weight => {
+                        usual.push(format!("set server {server_name} weight 100%"));
                     }
+                    _ => {}
                 }
                 if !server.serves() {
                     into.push(format!("set server {server_name} state ready"));
@@ -200,7 +249,10 @@ pub(crate) fn moves(
     record.extend(
         led.colours.iter().map(|colour| (format!("{repository}/{}", colour.name), (colour.generation, colour.weight))),
     );
-    record.extend(backends.iter().map(|(backend, _)| (format!("{repository}@{backend}"), (1, 0))));
+    record.extend(backends.iter().map(|(backend, _)| {
+        let shared = place(backend).is_some_and(|place| place.served().count() > 1);
+        (at(repository, backend), (1, u64::from(shared)))
+    }));
     for (key, (one, two)) in &record {
         if known.get(key) != Some(&(*one, *two)) {
             into.push(format!("set table {table} key {key} data.gpt0 {one} data.gpc0 {two}"));
@@ -209,8 +261,14 @@ pub(crate) fn moves(
     let below = format!("{repository}/");
     let gone = known.keys().filter(|key| key.starts_with(&below) && !record.contains_key(*key));
     into.extend(gone.map(|key| format!("clear table {table} key {key}")));
-    into.extend(out);
-    Ok(into)
+    Ok(Moves { weights, then: [into, out, usual].concat() })
+}
+
+impl Moves {
+    /// All of it.
+    pub(crate) fn all(&self) -> Vec<&str> {
+        self.weights.iter().chain(&self.then).map(String::as_str).collect()
+    }
 }
 
 #[cfg(test)]
@@ -284,8 +342,9 @@ shop,sorry,0,0,0,1
     fn the_new_one_is_in_before_the_old_one_is_out() {
         let known = remembered(TABLE).unwrap();
         let said = moves("shop", "turnout", &wanted(8, &[("blue", 100, 18002)]), &backends(), &known).unwrap();
+        assert_eq!(said.weights, Vec::<String>::new());
         assert_eq!(
-            said,
+            said.then,
             [
                 "set server shop/blue addr 127.0.0.1 port 18002",
                 "set server shop/blue state ready",
@@ -299,8 +358,9 @@ shop,sorry,0,0,0,1
         );
         let two = moves("shop", "turnout", &wanted(8, &[("red", 75, 18001), ("blue", 25, 18002)]), &backends(), &known);
         let two = two.unwrap();
-        assert!(two.contains(&"set server shop/red weight 192".to_owned()), "{two:?}");
-        assert!(two.contains(&"set server shop/blue weight 64".to_owned()), "{two:?}");
+        // The other has 1 already.
+        assert_eq!(two.weights, ["set server shop/red weight 3"]);
+        assert!(two.then.contains(&"set table turnout key shop@shop data.gpt0 1 data.gpc0 1".to_owned()), "{two:?}");
         let green = moves("shop", "turnout", &wanted(8, &[("green", 100, 1)]), &backends(), &known);
         assert_eq!(green, Err(Missing::Server("shop".to_owned(), "green".to_owned())));
     }
@@ -313,6 +373,49 @@ shop,sorry,0,0,0,1
         assert_eq!(taken_by(&known, "shop", "blog"), Some("shop"));
         let mut all = backends();
         all[0].1.retain(|server| server.name != "old");
-        assert_eq!(moves("shop", "turnout", &wanted(8, &[("red", 100, 18001)]), &all, &known), Ok(Vec::new()));
+        assert_eq!(moves("shop", "turnout", &wanted(8, &[("red", 100, 18001)]), &all, &known), Ok(Moves::default()));
+        // What it had while requests were shared.
+        all[0].1[0].weight = 3;
+        let moves = moves("shop", "turnout", &wanted(8, &[("red", 100, 18001)]), &all, &known).unwrap();
+        assert_eq!(moves.all(), ["set server shop/red weight 100%"]);
+    }
+
+    #[test]
+    fn a_share_is_what_weights_and_record_agree_on() {
+        let known = [("shop", (8, 2)), ("shop/red", (6, 80)), ("shop/blue", (8, 20)), ("shop@shop", (1, 1))];
+        let known = Remembered::from(known.map(|(key, numbers)| (key.to_owned(), numbers)));
+        let mut all = backends();
+        all[0].1.retain(|server| server.name != "old");
+        (all[0].1[0].weight, all[0].1[1].admin) = (4, 0);
+        let mut wanted = wanted(8, &[("red", 80, 18001), ("blue", 20, 1)]);
+        (wanted.revision, wanted.places[0].colours[0].generation) = (2, 6);
+        assert_eq!(stands("shop", &all, &known), Stands::Leads(wanted.led()));
+        assert_eq!(moves("shop", "turnout", &wanted, &all, &known), Ok(Moves::default()));
+        // Elsewhere the live one has all of them.
+        let alone = vec![servers(&STATE.replace(" shop ", " api "), "", "api").unwrap().remove(0)];
+        let two = [all.clone(), vec![("api".to_owned(), alone)]].concat();
+        let Stands::Leads(led) = stands("shop", &two, &known) else { panic!("it leads") };
+        assert_eq!(
+            led.colours.iter().map(|one| (one.weight, one.partly)).collect::<Vec<_>>(),
+            [(80, false), (20, true)]
+        );
+        // By hand.
+        all[0].1[0].weight = 7;
+        let said = "the server shop/red has the weight 7 in place of 4";
+        assert!(matches!(stands("shop", &all, &known), Stands::Otherwise { why, .. } if why == said));
+        all[0].1[1].admin = 1;
+        assert!(
+            matches!(stands("shop", &all, &known), Stands::Otherwise { why, .. } if why.contains("no server blue"))
+        );
+    }
+
+    #[test]
+    fn how_a_backend_chooses_is_read() {
+        let stat = "# pxname,svname,algo,\nshop,red,,\nshop,BACKEND,leastconn,\nblog,BACKEND,random,\napi,BACKEND,,\n";
+        assert_eq!(algorithm(stat, "shop"), Some("leastconn"));
+        assert_eq!(
+            (algorithm(stat, "blog"), algorithm(stat, "api"), algorithm("", "shop")),
+            (Some("random"), None, None)
+        );
     }
 }

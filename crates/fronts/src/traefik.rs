@@ -30,20 +30,20 @@ impl Traefik {
             "# Written by turnout, which replaces it at every switch: do not edit.\n{}\nhttp:\n  services:\n",
             record::comment(&self.repository, &led)
         );
-        for Place { name, colours } in &wanted.places {
+        for place in &wanted.places {
+            let Place { name, .. } = place;
             let _ = writeln!(text, "    {name}:\n      weighted:\n        services:");
-            let served = || colours.iter().filter(|colour| colour.weight > 0);
-            for colour in served() {
+            for colour in place.served() {
                 let _ =
                     writeln!(text, "          - name: {name}-{}\n            weight: {}", colour.name, colour.weight);
             }
-            if led.colours.len() > 1 {
+            if place.served().count() > 1 {
                 let _ = writeln!(
                     text,
                     "        sticky:\n          cookie:\n            name: turnout_{name}\n            httpOnly: true"
                 );
             }
-            for colour in served() {
+            for colour in place.served() {
                 let _ = writeln!(text, "    {name}-{}:\n      loadBalancer:\n        servers:", colour.name);
                 for target in &colour.targets {
                     let _ = writeln!(text, "          - url: \"http://{target}\"");
@@ -92,6 +92,8 @@ impl Front for Traefik {
             holds: false,
             weights: true,
             pins: true,
+            answers: false,
+            counts: false,
             bytes: false,
             together: true,
             drain: Drain::Waited,
@@ -118,6 +120,10 @@ impl Front for Traefik {
             self.may_replace(file::read(&self.file)?.as_deref())?;
             file::can_be_replaced(&self.file)
         })
+    }
+
+    fn could_share(&self) -> Told<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool> {
@@ -152,7 +158,7 @@ mod tests {
         assert_eq!(
             front.text(&wanted(7, &[("red", 75, 20_000), ("blue", 25, 20_001)])),
             r#"# Written by turnout, which replaces it at every switch: do not edit.
-# turnout: {"turnout":1,"repository":"shop","generation":7,"revision":0,"colours":[{"name":"red","generation":7,"weight":75},{"name":"blue","generation":7,"weight":25}]}
+# turnout: {"turnout":1,"repository":"shop","generation":7,"revision":0,"colours":[{"name":"blue","generation":7,"weight":25},{"name":"red","generation":7,"weight":75}]}
 http:
   services:
     shop:

@@ -8,6 +8,14 @@ const WORKER: &str = "worker process";
 /// The same, of one that finishes what it has, and takes nothing new.
 const LEAVING: &str = "worker process is shutting down";
 
+/// What it writes into that of a master.
+const MASTER: &str = "master process";
+
+/// Whether a process is a master. `None`: the system does not say.
+pub(crate) fn is_master(id: i32) -> Option<bool> {
+    title(&Path::new("/proc").join(id.to_string())).map(|title| title.contains(MASTER))
+}
+
 /// How many workers of a master are leaving. `None`: the system does not say.
 pub(crate) fn leaving(master: i32) -> Option<u64> {
     let count = children(master)?.iter().filter(|(_, title)| title.contains(LEAVING)).count();

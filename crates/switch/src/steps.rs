@@ -25,12 +25,14 @@ pub(crate) fn canary(said: &Said) -> Canary {
 pub(crate) fn rows(derived: &Derived, shown: impl Fn(Duration) -> String) -> Vec<Vec<String>> {
     let Canary { steps, sticky } = &derived.canary;
     let Some(Given { value, from }) = steps else { return Vec::new() };
+    // A proxy of others draws by request, and says itself whether a client stays.
+    let whom = if derived.adapter.is_some() { "requests" } else { "clients" };
     let row = |(at, StepSaid { weight, lasts }): (usize, &StepSaid)| {
         let lasts = match lasts {
             Some(lasts) => format!("for {}, or until `turnout promote`", shown(*lasts)),
             None => format!("until `turnout promote`, {} at most", shown(derived.promote_deadline.value)),
         };
-        let share = format!("{weight} % of the clients {lasts}");
+        let share = format!("{weight} % of the {whom} {lasts}");
         vec![format!("step {} of {} before it gets all requests", at + 1, value.len()), share, from.to_string()]
     };
     let stays = match sticky.value {
@@ -38,7 +40,7 @@ pub(crate) fn rows(derived: &Derived, shown: impl Fn(Duration) -> String) -> Vec
         StickySaid::Address => "by its address",
     };
     let stays = vec!["meanwhile a client stays with its colour".to_owned(), stays.to_owned(), sticky.from.to_string()];
-    value.iter().enumerate().map(row).chain([stays]).collect()
+    value.iter().enumerate().map(row).chain(Some(stays).filter(|_| derived.adapter.is_none())).collect()
 }
 
 /// What was said of steps and cannot be: each with what to write.
@@ -51,12 +53,6 @@ pub(crate) fn not_kept(derived: &Derived) -> Vec<String> {
         return said.map(str::to_owned).into_iter().collect();
     };
     let mut refused = Vec::new();
-    if let Some(adapter) = &derived.adapter {
-        let key = adapter.program.key();
-        refused.push(format!(
-            "steps are turnout-proxy's, and {key} leads requests: it is not told of shares yet; take them out"
-        ));
-    }
     if derived.routes.is_empty() {
         refused.push("steps share the requests of routes, and there is none; take them out".to_owned());
     }

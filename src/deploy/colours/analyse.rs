@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::{
     super::{Deployer, Failure, judgings::Judging, now_ms, of::Of},
     judged::{self, Baseline},
-    lead,
     made::Made,
+    other,
     way::Way,
 };
 use crate::{
@@ -157,7 +157,7 @@ impl Deployer {
 
     /// Why turnout counts none of a repository's requests: another proxy leads them.
     pub fn led_elsewhere(&self, repo: &Repo) -> Option<String> {
-        let other = lead::other(repo).ok().flatten()?;
+        let other = other::of(repo).ok().flatten()?;
         Some(format!("{} leads them", other.name()))
     }
 

@@ -7,8 +7,9 @@ use tokio::time::sleep;
 
 use super::{
     super::{Deployer, Failure, guard, of::Of},
-    lead::{self, Lead},
+    lead::Lead,
     made::Made,
+    other,
     way::{How, Way},
 };
 use crate::{
@@ -52,7 +53,7 @@ impl Deployer {
         let staying = stands.switch.clone().unwrap_or_default().staying;
         Ok(Way {
             // Whether it answers is asked when something is to be moved.
-            steer: match lead::other(of.repo)? {
+            steer: match other::of(of.repo)? {
                 Some(other) => Lead::Other(other),
                 None => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
             },

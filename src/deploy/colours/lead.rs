@@ -1,27 +1,28 @@
 //! Who leads requests to the colours of a repository: turnout-proxy, or a proxy that the user has already (`adapter`).
 //!
 //! What the deployer wants of it is the same for both: tell who is live, have all routes lead to another colour, hold requests
-//! meanwhile. What a proxy of others cannot do is left out here, and said in the plan ([`Lead::costs`]).
+//! meanwhile. What a proxy of others cannot do is left out here, and said in the plan ([`Other::costs`]).
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::{
     super::{Deployer, Failure},
+    beside::Second,
+    canary::Step,
     made::Made,
-    mistaken,
-    share::Share,
+    other::{self, Other},
+    share::{self, Seen, Set, Share},
     stands::Routed,
 };
 use crate::{
     config::Repo,
-    fronts::{Caddy, Drain, Front, FrontError, Haproxy, Nginx, Open, Place, Stands, Traefik, Wanted},
+    fronts::{Drain, FrontError, Open, Wanted},
     rollout::Generation,
     steer::{Steer, SteerError},
     store::ColourRecord,
-    switch::said::{Adapter, Program},
-    traffic::{Colour, Repository, bounds},
+    traffic::Repository,
 };
 
 /// Time between two looks at what is open to a colour.
@@ -36,31 +37,12 @@ pub enum Lead {
     Other(Other),
 }
 
-/// A proxy of the user's own, for one repository.
-#[derive(Debug, Clone)]
-pub struct Other {
-    adapter: Adapter,
-    front: Arc<dyn Front>,
-}
-
 /// Where all routes of a repository are to lead.
 pub enum Goal {
     /// In the words of turnout-proxy.
     Own(Repository),
     /// In those of a proxy of others.
     Other(Wanted),
-}
-
-/// How it stands, as the one who leads says.
-pub struct Seen {
-    /// The routes; `None`: it knows nothing of the repository. Where it leads elsewhere than it was told, no colour is in them.
-    pub routed: Option<Routed>,
-    /// Why that is not what it was told.
-    pub otherwise: Option<String>,
-    /// Requests are answered by a page of its own: turnout-proxy alone has one.
-    pub maintained: bool,
-    /// Who else gets requests, beside the live colour. A proxy of others is told of no shares.
-    pub shares: Vec<Share>,
 }
 
 /// What went wrong.
@@ -104,7 +86,7 @@ impl Deployer {
     /// # Errors
     /// What stands under `adapter` is not right, or turnout-proxy is not there and cannot be started.
     pub async fn lead(&self, repo: &Repo) -> Result<Lead, Failure> {
-        match other(repo)? {
+        match other::of(repo)? {
             Some(other) => Ok(Lead::Other(other)),
             None => self.proxy().await.map(Lead::Own),
         }
@@ -129,93 +111,6 @@ impl Deployer {
             ))
             .hint(format!("put {repo} back into repos.yaml until its bake is over"))),
         }
-    }
-}
-
-/// The proxy of others that leads requests to a repository; `None`: turnout-proxy does.
-///
-/// # Errors
-/// What stands under `adapter` is not right.
-pub fn other(repo: &Repo) -> Result<Option<Other>, Failure> {
-    let read = Adapter::alone(repo.switch.as_ref());
-    let adapter = read.map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
-    Ok(adapter.map(|adapter| Other { front: front(&adapter, &repo.name), adapter }))
-}
-
-fn front(adapter: &Adapter, repo: &str) -> Arc<dyn Front> {
-    let (repository, places) = (repo.to_owned(), adapter.places());
-    match &adapter.program {
-        Program::Haproxy { socket, table, state } => Arc::new(Haproxy {
-            socket: socket.into(),
-            repository,
-            backends: places,
-            table: table.clone(),
-            state: state.as_ref().map(PathBuf::from),
-        }),
-        Program::Nginx { file, pid, answers } => {
-            let (file, pid) = (file.into(), pid.as_ref().map(PathBuf::from));
-            Arc::new(Nginx { file, pid, answers: *answers, repository, patience: Nginx::PATIENCE })
-        }
-        Program::Caddy { admin } => Arc::new(match admin.parse() {
-            Ok(address) => Caddy::on_port(address, repository, places),
-            Err(_) => Caddy::on_socket(admin.into(), repository, places),
-        }),
-        Program::Traefik { file } => Arc::new(Traefik { file: file.into(), repository }),
-    }
-}
-
-/// How the one who leads is kept with what a colour was made as; `None`: turnout-proxy.
-pub fn word(adapter: &Adapter) -> String {
-    format!("{} {}", adapter.program.key(), adapter.program.at())
-}
-
-impl Other {
-    /// Why the live colour cannot be left to it: another one leads there.
-    fn is_another(&self, made: &Made) -> bool {
-        made.led_by.as_deref() != Some(word(&self.adapter).as_str())
-    }
-
-    fn goal(&self, made: &Made, (generation, revision): (u64, u64), colour: &str, of: u64) -> Result<Wanted, Failure> {
-        let all: BTreeSet<String> = self.adapter.places().into_iter().collect();
-        let targets = |place: &str| {
-            let leads_there = |service: &str, port| self.adapter.place(service, port) == Some(place);
-            let own = made.routes.iter().filter(|route| leads_there(&route.service, route.port));
-            own.flat_map(|route| route.targets.clone()).collect::<Vec<_>>()
-        };
-        let mut places = Vec::new();
-        for name in all {
-            let targets = targets(&name);
-            if targets.is_empty() {
-                return Err(Failure::new(format!(
-                    "{colour} has nothing that {} {name} of {} could lead to",
-                    self.adapter.program.place_key(),
-                    self.front.name()
-                ))
-                .hint("`adapter` in repos.yaml names another service or port than that colour was made with"));
-            }
-            let colour = Colour { name: colour.to_owned(), generation: of, weight: bounds::WEIGHTS, targets };
-            places.push(Place { name, colours: vec![colour] });
-        }
-        Ok(Wanted { generation, revision, places })
-    }
-
-    /// See [`Lead::seen`].
-    async fn seen(&self) -> Result<Seen, FrontError> {
-        let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
-        Ok(match self.front.stands().await? {
-            Stands::Unknown => Seen { routed: None, otherwise: None, maintained: false, shares: Vec::new() },
-            Stands::Otherwise { why, at } => {
-                let routed = Routed { generation: number(at.0), revision: number(at.1), colour: None };
-                Seen { routed: Some(routed), otherwise: Some(why), maintained: false, shares: Vec::new() }
-            }
-            Stands::Leads(led) => {
-                let served = led.colours.into_iter().filter(|colour| colour.weight > 0);
-                let colour =
-                    served.map(|colour| (colour.name, number(colour.generation))).max_by_key(|(_, made)| *made);
-                let routed = Routed { generation: number(led.generation), revision: number(led.revision), colour };
-                Seen { routed: Some(routed), otherwise: None, maintained: false, shares: Vec::new() }
-            }
-        })
     }
 }
 
@@ -252,6 +147,33 @@ impl Lead {
         }
     }
 
+    /// At which generation and revision the routes have another colour beside the live one; `None`: they have none, or lead elsewhere.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn beside(&self, repo: &str, live: &str) -> Result<Option<(Generation, Generation)>, LeadError> {
+        let whole = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
+        match self {
+            Lead::Own(steer) => {
+                let status = steer.status().await?;
+                let colours = || {
+                    let routes = status.routes.iter().filter(|route| route.repository == repo);
+                    routes.flat_map(|route| &route.colours)
+                };
+                let others = colours().any(|colour| colour.name != live);
+                let leads = colours().any(|one| one.name == live && one.weight > 0);
+                let age = status.repositories.get(repo).map(|at| (whole(at.generation), whole(at.revision)));
+                Ok(Some(age.unwrap_or_default()).filter(|_| others && leads))
+            }
+            Lead::Other(other) => {
+                let Seen { routed, shares, .. } = other.seen().await?;
+                let leads = |routed: &Routed| routed.colour.as_ref().is_some_and(|(colour, _)| colour == live);
+                let beside = routed.filter(|routed| leads(routed) && !shares.is_empty());
+                Ok(beside.map(|routed| (routed.generation, routed.revision)))
+            }
+        }
+    }
+
     /// Where all routes lead when a colour is the only one. `of`: the deployment that made its containers.
     ///
     /// # Errors
@@ -263,18 +185,29 @@ impl Lead {
         }
     }
 
-    /// Finds what a proxy of others lacks, before anything is made for it.
+    /// Gives the next colour its share of each route that both have in one place. What of it changes over later does not run yet,
+    /// and gets none.
+    pub fn shares(&self, goal: &mut Goal, next: &Second<'_>, step: Step) -> Set {
+        match (self, goal) {
+            (_, Goal::Own(wanted)) => share::shares(wanted, next, step),
+            (Lead::Other(other), Goal::Other(wanted)) => other.shares(wanted, next, step),
+            // Told apart when it is applied.
+            (Lead::Own(_), Goal::Other(_)) => Set::default(),
+        }
+    }
+
+    /// Finds what a proxy of others lacks, before anything is made for it. `shares`: requests are to be shared.
     ///
     /// # Errors
     /// It lacks something: what to write there.
-    pub async fn check(&self, made: &Made, colour: &str) -> Result<(), Failure> {
+    pub async fn check(&self, made: &Made, colour: &str, shares: bool) -> Result<(), Failure> {
         let Lead::Other(other) = self else { return Ok(()) };
         let wanted = other.goal(made, (0, 0), colour, 0)?;
-        other
-            .front
-            .check(&wanted)
-            .await
-            .map_err(|error| Failure::new(error.to_string()).hint("nothing was changed; what is live stays live"))
+        let mut checked = other.front.check(&wanted).await;
+        if checked.is_ok() && shares {
+            checked = other.front.could_share().await;
+        }
+        checked.map_err(|error| Failure::new(error.to_string()).hint("nothing was changed; what is live stays live"))
     }
 
     /// Who leads now, against who led when the live colour was made.
@@ -284,7 +217,7 @@ impl Lead {
     pub fn still_leads(&self, live: &ColourRecord, made: &Made) -> Result<(), Failure> {
         let (differs, now) = match self {
             Lead::Own(_) => (made.led_by.is_some(), "turnout-proxy".to_owned()),
-            Lead::Other(other) => (other.is_another(made), word(&other.adapter)),
+            Lead::Other(other) => (other.is_another(made), other::word(&other.adapter)),
         };
         if !differs {
             return Ok(());
@@ -382,25 +315,5 @@ impl Lead {
             }
             sleep(LOOK).await;
         }
-    }
-
-    /// What is lost beside turnout-proxy, a line each; nothing where that leads.
-    pub fn costs(&self) -> Vec<String> {
-        match self {
-            Lead::Own(_) => Vec::new(),
-            Lead::Other(other) => other.costs(),
-        }
-    }
-}
-
-impl Other {
-    /// See [`Lead::costs`].
-    pub fn costs(&self) -> Vec<String> {
-        self.front.means().lost()
-    }
-
-    /// What it is called, for messages.
-    pub fn name(&self) -> String {
-        self.front.name()
     }
 }

@@ -13,9 +13,8 @@ use super::{
     canary::Canary,
     facts,
     judged::Judged,
-    lead,
     made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
-    mistaken, obtained, ports,
+    mistaken, obtained, other, ports,
     reach::{self, Reach},
     snapshots,
 };
@@ -177,7 +176,8 @@ fn refuse_no_share(repo: &Repo, made: &Made) -> Result<(), Failure> {
 
 /// What was derived, and this turnout cannot do yet: each with what to write.
 pub fn not_there_yet(derived: &Derived) -> Vec<String> {
-    let mut refused = Vec::new();
+    let means = derived.adapter.as_ref().map(other::means);
+    let mut refused: Vec<String> = means.iter().flat_map(|means| other::not_shared(means, &derived.canary)).collect();
     for route in &derived.routes {
         let place = || format!("the route to {}:{}", route.service, route.port);
         if let Listen::Gateway { front, .. } = &route.listen {
@@ -186,12 +186,11 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
                 place()
             ));
         }
-        if let Listen::Other { adapter: (program @ ("nginx" | "caddy" | "traefik"), _), .. } = &route.listen
-            && !route.spoken.may_be_http()
-        {
+        if let Some(means) = means.filter(|means| !means.bytes && !route.spoken.may_be_http()) {
             refused.push(format!(
-                "{} is no HTTP, and {program} is told to lead HTTP only; take it out of `adapter`",
-                place()
+                "{} is no HTTP, and {} is told to lead HTTP only; take it out of `adapter`",
+                place(),
+                means.program
             ));
         }
         let hosts =
@@ -328,7 +327,7 @@ fn made(
         goes_back: derived.on_failure.value == OnFailure::Rollback,
         judged: Judged::of(derived),
         promotion: promotion(derived),
-        led_by: derived.adapter.as_ref().map(lead::word),
+        led_by: derived.adapter.as_ref().map(other::word),
         stand_ins: BTreeMap::new(),
         snapshots: Vec::new(),
         reach: Reach::of(derived),

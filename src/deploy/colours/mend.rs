@@ -11,8 +11,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     super::{Deployer, Failure, busy},
-    lead::{self, Lead, Seen},
+    lead::Lead,
     made::Made,
+    other,
+    share::Seen,
     snapshots,
     stands::Stands,
     start::Log,
@@ -51,6 +53,7 @@ impl Deployer {
     pub async fn keep_colours(&self) {
         let mut told: BTreeMap<String, String> = BTreeMap::new();
         let mut doubts: BTreeMap<String, String> = BTreeMap::new();
+        let mut unmended: BTreeMap<String, String> = BTreeMap::new();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<Steer> = None;
@@ -78,7 +81,7 @@ impl Deployer {
             let own = self.own_proxy(&known, names.len() > known.len(), &mut told).await;
             seen = own.clone().filter(|_| !ended);
             for name in live.iter().copied() {
-                let lead = match list.repos.by_name(name).map(lead::other) {
+                let lead = match list.repos.by_name(name).map(other::of) {
                     Some(Ok(Some(other))) => Lead::Other(other),
                     // Taken out of repos.yaml, its routes are there all the same.
                     None | Some(Ok(None)) => match &own {
@@ -101,11 +104,13 @@ impl Deployer {
                             tell(&mut told, name, &Failure::new(why));
                         }
                     }
-                    Ok(Seen { routed, otherwise: None, .. }) => {
+                    Ok(Seen { routed, otherwise: None, shares, .. }) => {
                         told.remove(name);
                         doubts.remove(name);
                         let age = routed.map(|routed| (routed.generation, routed.revision));
-                        if age < Some((switch.generation, switch.revision)) {
+                        // One that was away when a share was to be taken back comes back with it.
+                        let lost = age < Some((switch.generation, switch.revision));
+                        if lost || (!shares.is_empty() && !self.has_under_way(name).await) {
                             self.needs_mending(name);
                         }
                     }
@@ -114,9 +119,17 @@ impl Deployer {
             }
             for repo in self.to_mend() {
                 match self.mend_beside(&repo).await {
-                    Ok(true) => drop(self.lock_mends().remove(&repo)),
+                    Ok(true) => {
+                        self.lock_mends().remove(&repo);
+                        unmended.remove(&repo);
+                    }
                     Ok(false) => {}
-                    Err(failure) => tracing::debug!(repo, "not mended yet: {failure}"),
+                    Err(failure) => {
+                        // Once each, for it is tried again every two seconds.
+                        if unmended.insert(repo.clone(), failure.summary.clone()).as_ref() != Some(&failure.summary) {
+                            tracing::warn!(repo, "what was left in part is not mended yet, and tried again: {failure}");
+                        }
+                    }
                 }
             }
         }
@@ -125,7 +138,7 @@ impl Deployer {
     /// turnout-proxy, where some of these repositories are led by it; it is started where no service manager does that.
     /// `others`: there are some that repos.yaml does not name any more.
     async fn own_proxy(&self, repos: &[&Repo], others: bool, told: &mut BTreeMap<String, String>) -> Option<Steer> {
-        if !others && repos.iter().all(|repo| !matches!(lead::other(repo), Ok(None))) {
+        if !others && repos.iter().all(|repo| !matches!(other::of(repo), Ok(None))) {
             return None;
         }
         match self.proxy().await {
@@ -138,6 +151,11 @@ impl Deployer {
                 None
             }
         }
+    }
+
+    /// Whether a deployment works on the colours of a repository, or waits; also where that is not known.
+    async fn has_under_way(&self, repo: &str) -> bool {
+        self.store.rollout(repo).await.map_or(true, |rollout| rollout.under_way.is_some())
     }
 
     /// The colours of a repository may not be as they should be.

@@ -52,7 +52,7 @@ impl Deployer {
                 return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
             }
             let way = self.plan_back(of, steer, stands)?;
-            way.steer.check(&way.made, &way.colour).await?;
+            way.steer.check(&way.made, &way.colour, false).await?;
             return Ok(Planned::Way(Box::new(way)));
         }
         self.refuse_reverted(of, &stands, commit).await?;
@@ -113,7 +113,6 @@ impl Deployer {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
         }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
-        steer.check(&made, &colour).await?;
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let goes_back = job.back;
@@ -132,6 +131,7 @@ impl Deployer {
             held: false,
             goes_back,
         };
+        way.steer.check(&way.made, &way.colour, way.steps() > 0).await?;
         Ok(Planned::Way(Box::new(way)))
     }
 

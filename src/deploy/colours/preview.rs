@@ -5,9 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
-    facts, lead,
+    facts,
     look::{self, Looking},
-    memory, mistaken, obtained,
+    memory, mistaken, obtained, other,
     plan::next_colour,
     with::{Which, With},
 };
@@ -38,9 +38,10 @@ impl Deployer {
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
         let mut text = switch::explain(&derived);
-        if let Some(front) = lead::other(repo)? {
+        if let Some(front) = other::of(repo)? {
             text.push_str(&format!("\nled by {}\n", front.name()));
-            front.costs().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            let shares = derived.canary.steps.is_some();
+            front.costs(shares).iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         }
         let mut later = look::not_there_yet(&derived);
         let (clashes, unknown) = self.clashes(repo, &derived, &engine).await;

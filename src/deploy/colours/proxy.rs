@@ -6,9 +6,9 @@ use tokio::time::timeout;
 
 use super::{
     super::{Deployer, Failure},
-    lead::{self, Lead},
+    lead::Lead,
     made::Made,
-    obtained,
+    obtained, other,
     share::Share,
     stands::Stands,
 };
@@ -89,7 +89,7 @@ impl Deployer {
     pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
         let not = |said: String| Glance { not_served: Some(said), ..Glance::default() };
         let Some(live) = stands.live() else { return Glance::default() };
-        let lead = match self.planner.find(repo).map(|repo| lead::other(&repo)) {
+        let lead = match self.planner.find(repo).map(|repo| other::of(&repo)) {
             Ok(Ok(Some(other))) => Lead::Other(other),
             Ok(Ok(None)) | Err(_) => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
             Ok(Err(failure)) => return not(failure.summary),

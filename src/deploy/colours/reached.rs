@@ -9,7 +9,6 @@ use super::{
     beside::{Second, falls_back, waits},
     lead::{Goal, Lead, LeadError},
     made::Made,
-    share::{Set, shares},
     stands::Stands,
     way::Way,
 };
@@ -53,11 +52,8 @@ impl Deployer {
         let age = way.age(generation);
         let mut wanted = way.steer.goal(&made, age, &live.colour, number(live.generation))?;
         let next = Second { name: &way.colour, generation: number(generation), made: &way.made };
-        let mut set = Set::default();
+        let set = share.map(|share| way.steer.shares(&mut wanted, &next, share)).unwrap_or_default();
         if let Goal::Own(wanted) = &mut wanted {
-            if let Some(share) = share {
-                set = shares(wanted, &next, share);
-            }
             waits(wanted, &next);
         }
         if share.is_some() && set.shared.is_empty() {
@@ -120,12 +116,9 @@ impl Deployer {
         let confirmed = known.filter(|switch| switch.generation == generation);
         let next = confirmed.map_or(0, |switch| number(switch.revision).saturating_add(1));
         // What was mended meanwhile, and not confirmed, shows there. One that is away is waited for when it is told.
-        let there = match way.steer.own() {
-            Some(own) => own.status().await.ok().and_then(|status| status.repositories.get(repo).copied()),
-            None => None,
-        };
-        let there =
-            there.filter(|at| at.generation == number(generation)).map_or(0, |at| at.revision.saturating_add(1));
+        let there = way.steer.seen(repo).await.ok().and_then(|seen| seen.routed);
+        let there = there.filter(|at| at.generation == generation);
+        let there = there.map_or(0, |at| number(at.revision).saturating_add(1));
         way.revision = way.revision.max(next).max(there);
         Ok(())
     }
@@ -134,17 +127,26 @@ impl Deployer {
     ///
     /// # Errors
     /// What is kept of a colour is not understood.
-    pub(super) fn joined(&self, goal: &mut Goal, stands: &Stands, rollout: &Rollout) -> Result<(), Failure> {
-        let (Goal::Own(wanted), Some(live)) = (goal, stands.live()) else { return Ok(()) };
+    pub(super) fn joined(
+        &self,
+        steer: &Lead,
+        goal: &mut Goal,
+        stands: &Stands,
+        rollout: &Rollout,
+    ) -> Result<(), Failure> {
+        let Some(live) = stands.live() else { return Ok(()) };
         let read = |one: &ColourRecord| Made::read(&one.made).map_err(Failure::new);
         if let Some(next) = stands.at(ColourStanding::Next).filter(|_| rollout.attends()) {
             let made = read(next)?;
             let second = Second { name: &next.colour, generation: number(next.generation), made: &made };
             if let Some(step) = rollout.under_way.and_then(|one| made.canary.step(one.step)) {
-                shares(wanted, &second, step);
+                steer.shares(goal, &second, step);
             }
-            waits(wanted, &second);
+            if let Goal::Own(wanted) = goal {
+                waits(wanted, &second);
+            }
         }
+        let Goal::Own(wanted) = goal else { return Ok(()) };
         if let Some(previous) = stands.at(ColourStanding::Previous).filter(|_| rollout.bake.is_some()) {
             let made = read(previous)?;
             let before = Second { name: &previous.colour, generation: number(previous.generation), made: &made };
@@ -158,21 +160,11 @@ impl Deployer {
     /// # Errors
     /// When store or proxy refuse.
     pub(super) async fn live_alone(&self, repo: &str, steer: &Lead, stands: &Stands) -> Result<bool, Failure> {
-        let (Some(own), Some(live)) = (steer.own(), stands.live()) else { return Ok(false) };
-        let status = own.status().await?;
-        let routes = || status.routes.iter().filter(|route| route.repository == repo);
-        let others = routes().flat_map(|route| &route.colours).any(|colour| colour.name != live.colour);
-        let leads = routes().flat_map(|route| &route.colours).any(|one| one.name == live.colour && one.weight > 0);
+        let Some(live) = stands.live() else { return Ok(false) };
         // Where they lead elsewhere altogether, who is live is another one's question.
-        if !others || !leads {
-            return Ok(false);
-        }
+        let Some(at) = steer.beside(repo, &live.colour).await? else { return Ok(false) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
-        let mut age = stands.next_revision();
-        if let Some(at) = status.repositories.get(repo) {
-            let whole = |number| Generation::try_from(number).unwrap_or(Generation::MAX);
-            age = age.max((whole(at.generation), whole(at.revision).saturating_add(1)));
-        }
+        let age = stands.next_revision().max((at.0, at.1.saturating_add(1)));
         let wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
         steer.apply(repo, &wanted).await?;
         self.store.routes_confirmed(repo, age).await.map_err(Failure::from)?;
@@ -187,7 +179,11 @@ impl Deployer {
         if !self.live_alone(repo, steer, stands).await? {
             return Ok(());
         }
-        self.has_left(repo, steer, left).await
+        match steer {
+            Lead::Own(_) => self.has_left(repo, steer, left).await,
+            // What is open to it is waited for all the same.
+            Lead::Other(_) => Ok(()),
+        }
     }
 }
 

@@ -35,6 +35,18 @@ impl Set {
     }
 }
 
+/// How it stands, as the one who leads says.
+pub struct Seen {
+    /// The routes; `None`: it knows nothing of the repository. Where it leads elsewhere than it was told, no colour is in them.
+    pub routed: Option<Routed>,
+    /// Why that is not what it was told.
+    pub otherwise: Option<String>,
+    /// Requests are answered by a page of its own: turnout-proxy alone has one.
+    pub maintained: bool,
+    /// Who else gets requests, beside the live colour.
+    pub shares: Vec<Share>,
+}
+
 /// Gives the next colour its share of each route that both have in one place. What of it changes over later does not run yet,
 /// and gets none.
 pub fn shares(repository: &mut Repository, next: &Second<'_>, step: Step) -> Set {

@@ -9,7 +9,7 @@ use super::{
     super::{Deployer, Failure, busy},
     lead::Lead,
     made::Made,
-    share::Share,
+    share::Seen,
     stands::Stands,
 };
 use crate::{
@@ -78,34 +78,36 @@ impl Deployer {
         stands: &Stands,
         rollout: &Rollout,
     ) -> Result<bool, Failure> {
-        let (Some(own), Some(live)) = (steer.own(), stands.live()) else { return Ok(false) };
+        let Some(live) = stands.live() else { return Ok(false) };
         let Some(next) = stands.at(ColourStanding::Next).filter(|_| rollout.attends()) else { return Ok(false) };
         let made = Made::read(&next.made).map_err(Failure::new)?;
         let step = rollout.under_way.and_then(|one| made.canary.step(one.step));
-        let status = own.status().await?;
-        let is = Share::of(&status, repo).into_iter().find(|share| share.colour == next.colour);
+        let Seen { routed, shares, .. } = steer.seen(repo).await?;
+        let is = shares.into_iter().find(|share| share.colour == next.colour);
         if step.map(|step| step.percent) == is.map(|share| share.percent) {
             return Ok(false);
         }
-        let whole = |number| Generation::try_from(number).unwrap_or(Generation::MAX);
-        let at = status.repositories.get(repo).map(|at| (whole(at.generation), whole(at.revision).saturating_add(1)));
+        let at = routed.map(|at| (at.generation, at.revision.saturating_add(1)));
         let age = stands.next_revision().max(at.unwrap_or_default());
         let number = |number: Generation| u64::try_from(number).unwrap_or_default();
         let live_made = Made::read(&live.made).map_err(Failure::new)?;
         let mut wanted =
             steer.goal(&live_made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
-        self.joined(&mut wanted, stands, rollout)?;
+        self.joined(steer, &mut wanted, stands, rollout)?;
         steer.apply(repo, &wanted).await?;
         self.store.routes_confirmed(repo, age).await.map_err(Failure::from)?;
         Ok(true)
     }
 
-    /// Waits for the answers that a colour has begun which has left the routes, for a time: it is to be stopped.
+    /// Waits for the answers that a colour has begun which has left the routes, for a time: it is to be stopped. Of a proxy of others
+    /// that does not tell what is open, that whole time.
     ///
     /// # Errors
     /// The proxy does not answer.
     pub(super) async fn has_left(&self, repo: &str, steer: &Lead, left: &str) -> Result<(), Failure> {
-        let Some(own) = steer.own() else { return Ok(()) };
+        let Some(own) = steer.own() else {
+            return steer.drained(left, Duration::ZERO, LAST).await.map(drop).map_err(Failure::from);
+        };
         let began = Instant::now();
         while began.elapsed() < LAST {
             let status = own.status().await?;

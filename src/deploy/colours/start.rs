@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     super::{Deployer, Failure, now_ms},
-    lead::{Lead, Seen},
+    lead::Lead,
     made::Made,
+    share::Seen,
     stands::{Agreement, Routed, Stands},
 };
 use crate::{
@@ -128,7 +129,7 @@ impl Deployer {
         }
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let mut wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
-        self.joined(&mut wanted, stands, &self.store.rollout(repo).await.map_err(Failure::from)?)?;
+        self.joined(steer, &mut wanted, stands, &self.store.rollout(repo).await.map_err(Failure::from)?)?;
         steer.apply(repo, &wanted).await?;
         self.store.routes_confirmed(repo, age).await.map_err(Failure::from)
     }

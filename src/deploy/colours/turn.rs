@@ -438,12 +438,20 @@ impl Deployer {
         let aborted = async {
             let seen = way.steer.seen(&of.repo.name).await?;
             let live = seen.routed.and_then(|routed| routed.colour).map(|(colour, _)| colour);
+            // A proxy of others that has started anew meanwhile may lead there by its own memory.
+            if live.is_none() && way.live.is_some() && way.steer.own().is_none() {
+                self.needs_mending(&of.repo.name);
+                return Err(Failure::new(format!("{} does not say who gets the requests", way.steer.name())));
+            }
             if live.into_iter().chain(seen.shares.into_iter().map(|share| share.colour)).any(|one| one == way.colour) {
                 self.needs_mending(&of.repo.name);
                 return Err(Failure::new("requests go there".to_owned()));
             }
             let engine = self.planner.engine().await?;
-            self.has_left(&of.repo.name, &way.steer, &way.colour).await?;
+            // One that had no share has nothing to leave, and a proxy of others may have to be waited for.
+            if way.steer.own().is_some() || way.steps() > 0 {
+                self.has_left(&of.repo.name, &way.steer, &way.colour).await?;
+            }
             // A job that runs is waited for by nobody, and never stopped.
             let ended = engine.rest(&way.project, &way.made.not_jobs()).await?;
             if !ended.is_empty() {

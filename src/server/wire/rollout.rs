@@ -61,7 +61,8 @@ pub struct RolloutColour {
     pub deployment: Option<i64>,
     /// Since when it stands so, in milliseconds since 1970.
     pub since: i64,
-    /// Its share of the clients, in percent; `None`: it is in no route whose requests are counted.
+    /// Its share of the clients, in percent; `None`: it is in no route whose requests are counted. Where a proxy of others leads, its
+    /// share while they are shared.
     pub clients: Option<u64>,
     /// Requests in flight, and tunnels.
     pub open: Option<u64>,

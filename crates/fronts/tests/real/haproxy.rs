@@ -7,7 +7,7 @@ use turnout_fronts::{Front as _, Haproxy, Open, Stands};
 use crate::{
     load, only,
     program::{self, Program, free},
-    shared, switch_under_load,
+    share_under_load, shared, swaps, switch_under_load,
     upstream::Upstream,
 };
 
@@ -56,14 +56,56 @@ async fn switches_and_loses_nothing() {
     let (folder, at) = (tempfile::tempdir().unwrap(), free());
     let Some((program, front)) = started(folder.path(), at, "").await else { return };
     assert_eq!(front.stands().await.unwrap(), Stands::Unknown);
-    let came = switch_under_load(&front, "shop", at, async |colour, _| {
-        while front.open(colour).await.unwrap() != Open::Counted(0) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+    let came = switch_under_load(&front, "shop", at, swaps(6), async |colour, _| {
+        drained(&front, colour).await;
     })
     .await;
     assert_eq!((came.stale, came.reset), (0, 0), "clients keep their connections");
     program.end().await;
+}
+
+async fn drained(front: &Haproxy, colour: &str) {
+    while front.open(colour).await.unwrap() != Open::Counted(0) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shares_requests_by_weights_and_loses_nothing() {
+    let (folder, at) = (tempfile::tempdir().unwrap(), free());
+    let Some((program, front)) = started(folder.path(), at, "").await else { return };
+    let came = share_under_load(&front, "shop", at, async |colour, _| drained(&front, colour).await).await;
+    assert_eq!((came.stale, came.reset), (0, 0), "clients keep their connections");
+    program.end().await;
+}
+
+/// A backend that chooses otherwise gives no share, and that is found before anything moves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_keeps_no_share_is_refused() {
+    for (balance, takes) in [("roundrobin", true), ("leastconn", false), ("static-rr", false), ("source", false)] {
+        let (folder, at) = (tempfile::tempdir().unwrap(), free());
+        let more = format!("    balance {balance}\n");
+        let Some((program, front)) = started(folder.path(), at, &more).await else { return };
+        let (red, blue) = (Upstream::start("red").await, Upstream::start("blue").await);
+        front.apply(&only(7, "shop", "red", &red)).await.unwrap();
+        let could = front.could_share().await.map_err(|error| error.to_string());
+        assert_eq!(could.is_ok(), takes, "{balance}: {could:?}");
+        if let Err(said) = could {
+            assert!(said.contains(&format!("chooses by {balance} in its backend shop")), "{said}");
+        }
+        if balance == "static-rr" {
+            // Nobody asked beforehand: its weights cannot change, and not a request goes where it was to have a fifth of them.
+            let wanted = shared(8, "shop", &[("red", 80, &red), ("blue", 20, &blue)]);
+            let failed = front.apply(&wanted).await.unwrap_err();
+            assert!(
+                failed.to_string().contains("does not take `set server shop/red weight 4`") && !failed.unknown(),
+                "{failed}"
+            );
+            assert_eq!(load::count(at, 40).await.keys().collect::<Vec<_>>(), ["red"]);
+            assert!(matches!(front.stands().await.unwrap(), Stands::Leads(led) if led.generation == 7));
+        }
+        program.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,13 +126,15 @@ async fn what_it_lacks_is_found_and_what_it_forgets_is_seen() {
     let thief = started_as(&front, "blog").apply(&only(9, "shop", "blue", &blue)).await.unwrap_err().to_string();
     assert!(thief.contains("for the repository shop"), "{thief}");
     assert_eq!(load::ask(at).await, "red");
-    // Both get requests, as the weights say.
-    front.apply(&shared(8, "shop", &[("red", 5_000, &red), ("blue", 5_000, &blue)])).await.unwrap();
-    let mut both = std::collections::BTreeSet::new();
-    for _ in 0..20 {
-        both.insert(load::ask(at).await);
-    }
-    assert_eq!(both.len(), 2);
+    // Both get requests, and somebody gives them other weights by hand.
+    let both = shared(8, "shop", &[("red", 80, &red), ("blue", 20, &blue)]);
+    front.apply(&both).await.unwrap();
+    front.say("set server shop/red weight 9").await;
+    assert!(
+        matches!(front.stands().await.unwrap(), Stands::Otherwise { why, .. } if why.contains("the weight 9 in place of 4"))
+    );
+    assert!(front.apply(&both).await.unwrap());
+    assert_eq!(front.stands().await.unwrap(), Stands::Leads(both.led()));
     // By hand.
     front.apply(&only(9, "shop", "blue", &blue)).await.unwrap();
     front.say("set server shop/red state ready").await;

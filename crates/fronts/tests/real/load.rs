@@ -119,6 +119,28 @@ pub async fn ask(at: SocketAddr) -> String {
     exchange(stream, CLIENTS[0].0).await.unwrap().1
 }
 
+/// Asks so often, on new connections from several clients: how many each colour answered.
+pub async fn count(at: SocketAddr, times: u64) -> BTreeMap<String, u64> {
+    const CLIENTS: u64 = 4;
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        clients.spawn(async move {
+            let mut answered = BTreeMap::<String, u64>::new();
+            for _ in 0..(times + client) / CLIENTS {
+                *answered.entry(ask(at).await).or_default() += 1;
+            }
+            answered
+        });
+    }
+    let mut all = BTreeMap::new();
+    while let Some(answered) = clients.join_next().await {
+        for (colour, count) in answered.unwrap() {
+            *all.entry(colour).or_default() += count;
+        }
+    }
+    all
+}
+
 /// Says a request and reads the answer. An error tells whether nothing of an answer had come.
 async fn exchange(mut stream: TcpStream, request: &str) -> Result<(TcpStream, String, bool), (bool, String)> {
     stream.write_all(request.as_bytes()).await.map_err(|error| (true, format!("asking: {error}")))?;

@@ -7,7 +7,7 @@ use turnout_fronts::{Front as _, Nginx, Open, Stands};
 use crate::{
     load, only,
     program::{self, Program, free},
-    shared, switch_under_load,
+    share_under_load, shared, swaps, switch_under_load,
     upstream::Upstream,
 };
 
@@ -59,12 +59,26 @@ async fn switches_and_loses_no_request() {
     let Some((program, front)) = started(folder.path(), at, &first).await else { return };
     assert_eq!(front.stands().await.unwrap(), Stands::Unknown);
     // It closes idle connections.
-    let came = switch_under_load(&front, "shop", at, async |colour, _| {
-        while front.open(colour).await.unwrap() != Open::Counted(0) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+    let came = switch_under_load(&front, "shop", at, swaps(6), async |colour, _| {
+        drained(&front, colour).await;
     })
     .await;
+    assert_eq!(came.reset, 0);
+    program.end().await;
+}
+
+async fn drained(front: &Nginx, colour: &str) {
+    while front.open(colour).await.unwrap() != Open::Counted(0) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shares_requests_by_weights_and_loses_no_request() {
+    let (folder, at) = (tempfile::tempdir().unwrap(), free());
+    let first = Upstream::start("red").await;
+    let Some((program, front)) = started(folder.path(), at, &first).await else { return };
+    let came = share_under_load(&front, "shop", at, async |colour, _| drained(&front, colour).await).await;
     assert_eq!(came.reset, 0);
     program.end().await;
 }
@@ -95,12 +109,8 @@ async fn a_file_that_it_does_not_take_is_put_back() {
     assert_eq!(load::ask(at).await, "red");
     std::fs::write(&conf, good).unwrap();
 
-    front.apply(&shared(9, "shop", &[("red", 5_000, &red), ("blue", 5_000, &blue)])).await.unwrap();
-    let mut both = std::collections::BTreeSet::new();
-    for _ in 0..20 {
-        both.insert(load::ask(at).await);
-    }
-    assert_eq!(both.len(), 2);
+    front.apply(&shared(9, "shop", &[("red", 50, &red), ("blue", 50, &blue)])).await.unwrap();
+    assert_eq!(load::count(at, 20).await.len(), 2);
     // A file that nobody had it read.
     std::fs::write(&front.file, before).unwrap();
     assert!(
@@ -109,7 +119,18 @@ async fn a_file_that_it_does_not_take_is_put_back() {
     front.apply(&only(10, "shop", "red", &red)).await.unwrap();
     assert_eq!(load::ask(at).await, "red");
 
-    front.pid = Some(folder.path().join("gone.pid"));
+    let known = front.pid.replace(folder.path().join("gone.pid"));
     assert!(front.check(&only(11, "shop", "blue", &blue)).await.unwrap_err().is_absent());
+    // As one that was killed may have left it: the number is somebody else's by now, who is told nothing.
+    let stale = folder.path().join("stale.pid");
+    std::fs::write(&stale, std::process::id().to_string()).unwrap();
+    front.pid = Some(stale);
+    let stale = front.apply(&only(11, "shop", "blue", &blue)).await.unwrap_err();
+    assert!(stale.is_absent() && stale.to_string().contains("is another program's"), "{stale}");
+    front.pid = known;
     program.end().await;
+    // It knows nothing, and that is no reason to take it for one that was never told.
+    let (stands, tells) = (front.stands().await, front.apply(&only(11, "shop", "blue", &blue)).await);
+    assert!(stands.unwrap_err().is_absent() && tells.unwrap_err().is_absent());
+    assert!(std::fs::read_to_string(&front.file).unwrap().contains("\"generation\":10"), "its file is as it was");
 }

@@ -402,6 +402,13 @@ fn steps_of_a_canary_are_said_in_words_and_what_of_them_cannot_be() {
     ] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
+    // Another one draws by request, and says itself whether a client stays.
+    let adapter =
+        json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "steps": [{"weight": 5, "for": "2m"}]});
+    let others = derived_as(text, &no_facts(), &adapter);
+    assert_eq!(turnout_switch::not_kept(&others), Vec::<String>::new());
+    let others = turnout_switch::explain(&others);
+    assert!(others.contains("5 % of the requests for 2m") && !others.contains("stays with its colour"), "{others}");
     let none = "services: {web: {build: .}}";
     let endless = "step 2 has no `for`, and no person is waited for: write how long it lasts, or `promote: manual`";
     for (text, said, expected) in [
@@ -415,11 +422,6 @@ fn steps_of_a_canary_are_said_in_words_and_what_of_them_cannot_be() {
             none,
             json!({"steps": [{"weight": 5, "for": "2m"}]}),
             vec!["steps share the requests of routes, and there is none"],
-        ),
-        (
-            text,
-            json!({"adapter": {"haproxy": {"socket": "/run/h", "backend": "shop"}}, "steps": [{"weight": 5, "for": "2m"}]}),
-            vec!["steps are turnout-proxy's, and haproxy leads requests: it is not told of shares yet; take them out"],
         ),
     ] {
         let found = turnout_switch::not_kept(&derived_as(text, &no_facts(), &said));
