@@ -1,7 +1,11 @@
 //! Further back than to the colour that was live before: to a commit that somebody names. It waits for nobody, no request fails, what is
 //! newer is not deployed again by itself, and a daemon that dies meanwhile changes nothing of that.
 
-use std::{fs, os::unix::process::ExitStatusExt as _};
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    process::{Command, Stdio},
+};
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, wait_until};
@@ -55,21 +59,22 @@ fn a_commit_that_is_named_comes_back_without_waiting_and_what_is_newer_is_taken_
     }
     load.wait_for("one", 50);
 
+    good(&daemon, &name);
+
     // Neither a person without its name, nor the same push once more, nor a start of the daemon brings what is newer.
     let refused = deploy(&daemon, &[&name], 1);
     assert!(
         refused.contains("was taken back") && refused.contains(&format!("went back to {}", &one[..7])),
         "{refused}"
     );
-    let again = daemon.expect_failure(daemon.deploy_by_push(&shop.site.push()));
-    assert!(again["error"].as_str().unwrap().contains("was taken back"), "{again:#}");
+    let again = daemon.push(&shop.site.push());
+    assert!(again.status == 200 && again.body.contains("duplicate"), "{}", again.body);
     let before = daemon.history().len();
     daemon.kill();
     daemon.restart();
 
     // What is newer still is deployed. While it bakes both colours are taken: requests go back at once, and then further. The daemon
     // dies when the routes have moved.
-    all_of(&daemon.turnout(&["promote", &name]));
     let id = shop.push(&daemon, "four");
     waits(&daemon, id, "wait for promotion");
     all_of(&daemon.turnout(&["promote", &name]));
@@ -77,13 +82,16 @@ fn a_commit_that_is_named_comes_back_without_waiting_and_what_is_newer_is_taken_
     assert_eq!(daemon.history().len(), before + 1, "{:#?}", daemon.history());
     load.wait_for("four", 20);
     fs::write(&point, "before recording the switch").unwrap();
-    let said = all_of(&daemon.turnout(&["rollback", &name, "--to", &brought.to_string()]));
-    assert!(said.contains("is live again after"), "{said}");
+    // It follows the deployment, also into the next life of the daemon.
+    let follows = daemon.command(&["rollback", &name, "--to", &brought.to_string()]);
+    let follows = piped(follows).spawn().unwrap();
     assert_eq!(daemon.ended().signal(), Some(9), "{}", daemon.output());
     fs::remove_file(&point).unwrap();
     daemon.restart();
     load.wait_for("two", 50);
     all_of(&daemon.turnout(&["promote", &name]));
+    let said = all_of(&follows.wait_with_output().unwrap());
+    assert!(said.contains("is live again after") && said.contains("back to "), "{said}");
     shop.expect_whole(&daemon, "after the death");
     let refused = deploy(&daemon, &[&name], 1);
     assert!(refused.contains("was taken back"), "{refused}");
@@ -106,12 +114,23 @@ fn promoted(shop: &Switched, daemon: &Daemon, version: &str) -> i64 {
     waits(daemon, id, "wait for promotion");
     all_of(&daemon.turnout(&["promote", &shop.site.name]));
     daemon.expect_success(id);
-    all_of(&daemon.turnout(&["promote", &shop.site.name]));
+    good(daemon, &shop.site.name);
+    id
+}
+
+/// Ends the bake as good.
+fn good(daemon: &Daemon, name: &str) {
+    all_of(&daemon.turnout(&["promote", name]));
     wait_until("the bake to be over", PATIENCE, || {
         let status = daemon.turnout_json(&["status", "--json"]);
         if status["repos"][0]["bakes_until"].is_null() { Ok(()) } else { Err(status) }
     });
-    id
+}
+
+/// What it says is kept.
+fn piped(mut command: Command) -> Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// Runs `turnout rollback --to`, and answers what it says.

@@ -101,13 +101,14 @@ async fn said(child: &mut Child) -> std::io::Result<(ExitStatus, String)> {
             tokio::join!(read(out, &mut out_text), read(err, &mut err_text));
         };
         let mut reading = std::pin::pin!(reading);
-        let status = tokio::select! {
-            status = child.wait() => status?,
+        tokio::select! {
+            status = child.wait() => {
+                // What it has started may have its pipes still, and is not waited for.
+                let _ = timeout(LEFT_OPEN, &mut reading).await;
+                status?
+            }
             () = &mut reading => child.wait().await?,
-        };
-        // What it has started may have its pipes still, and is not waited for.
-        let _ = timeout(LEFT_OPEN, &mut reading).await;
-        status
+        }
     };
     let last = |text: &[u8]| {
         let text = String::from_utf8_lossy(text).into_owned();
