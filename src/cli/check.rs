@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{args::CheckArgs, check_switch, trouble::Trouble, unit, waiting::Waiting};
+use super::{args::CheckArgs, check_order, check_switch, trouble::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo, TokenSource},
     deploy::{Failure, Planner, load_project, place},
@@ -200,6 +200,12 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                         say(if is_wrong { Mark::Wrong } else { Mark::Ok }, &redactor.redact(&line))?;
                     }
                     derived.extend(found.map(|found| (repo.name.clone(), found)));
+                }
+                if let (Some(engine), None) = (&engine, &repo.switch) {
+                    let looked = check_order::of(&planner.settings, repo, &project, engine);
+                    for (is_wrong, line) in waiting.told(looked).await {
+                        say(if is_wrong { Mark::Wrong } else { Mark::Ok }, &redactor.redact(&line))?;
+                    }
                 }
                 if let (Some(live), None) = (live.get(&repo.name), &repo.switch) {
                     say(Mark::Ok, &check_switch::comes_back(&repo.name, live, &stack.project))?;

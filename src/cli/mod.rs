@@ -6,6 +6,7 @@ mod built_in;
 mod by_repo;
 mod certificate_lines;
 mod check;
+mod check_order;
 mod check_switch;
 pub mod client;
 mod colour_lines;

@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Asked, Deployer, Failure, Planned, Recorder, Wanted, builder, called_off,
+    dying::Dying,
     of::Of,
     prepared::{Prepared, TreeProject},
     room,
@@ -109,13 +110,15 @@ impl Deployer {
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
         let inputs = self.planner.input_settings(repo);
         let reads = prepared.compared.labels();
+        let reporter = Dying { recorder, plan: &prepared.plan };
         let run = Apply {
             project: &prepared.loaded.project,
             plan: &prepared.plan,
-            reporter: recorder,
+            reporter: &reporter,
             cancel,
             stop_timeout: None,
             wait_timeout: timeouts.apply,
+            settle: timeouts.settle,
             reads: Some(&reads),
             images: ImageSettings {
                 builder: builder::of(repo),

@@ -11,7 +11,7 @@ use super::{
     ran::{Ran, active},
 };
 use crate::{
-    compose::model::Project,
+    compose::{labels::final_name, model::Project},
     engine::{Apply, Engine, ImageSettings, image::BuildOptions},
     plan::{ObservedContainer, Plan},
     registry::Credentials,
@@ -27,27 +27,48 @@ struct Start<'a> {
     replacement: bool,
 }
 
-/// What of it stands still, and what is gone without a replacement.
-fn stand_still<'a>(ran: &'a [Ran], now: &'a [ObservedContainer]) -> (Vec<Start<'a>>, Vec<&'a Ran>) {
-    let (mut starts, mut gone) = (Vec::new(), Vec::new());
+/// What it left of what ran before it.
+#[derive(Debug, Default)]
+struct Left<'a> {
+    /// What stands still.
+    starts: Vec<Start<'a>>,
+    /// What is gone without a replacement.
+    gone: Vec<&'a Ran>,
+    /// Replacements that started first, and run beside what they were to replace.
+    beside: Vec<&'a ObservedContainer>,
+}
+
+fn left<'a>(ran: &'a [Ran], now: &'a [ObservedContainer]) -> Left<'a> {
+    let mut left = Left::default();
     for before in ran {
+        let takes_its_place = |container: &&ObservedContainer| {
+            !container.oneoff
+                && container.id != before.id
+                && container.service == before.service
+                && container.number == before.number
+        };
+        let mut in_place = now.iter().filter(takes_its_place).peekable();
+        let runs = in_place.clone().any(|container| active(container.state));
         if let Some(container) = now.iter().find(|container| container.id == before.id) {
-            if !active(container.state) {
-                starts.push(Start { container, replacement: false });
+            match active(container.state) {
+                true => left.beside.extend(in_place.filter(|other| {
+                    active(other.state)
+                        && final_name(&other.name) != other.name
+                        && ran.iter().all(|before| before.id != other.id)
+                })),
+                // It started first and has taken over, up to the name.
+                false if runs => {}
+                false => left.starts.push(Start { container, replacement: false }),
             }
             continue;
         }
-        let takes_its_place = |container: &&ObservedContainer| {
-            !container.oneoff && container.service == before.service && container.number == before.number
-        };
-        let mut in_place = now.iter().filter(takes_its_place).peekable();
         if in_place.peek().is_none() {
-            gone.push(before);
-        } else if !in_place.clone().any(|container| active(container.state)) {
-            starts.extend(in_place.next().map(|container| Start { container, replacement: true }));
+            left.gone.push(before);
+        } else if !runs {
+            left.starts.extend(in_place.next().map(|container| Start { container, replacement: true }));
         }
     }
-    (starts, gone)
+    left
 }
 
 impl Deployer {
@@ -84,9 +105,9 @@ impl Deployer {
             return Ok(None);
         }
         let observed = engine.observe_containers(name).await?;
-        let (starts, gone) = stand_still(&ran, &observed.containers);
-        let mut told: Vec<String> = gone.iter().map(|gone| format!("{} is gone", gone.name)).collect();
-        told.extend(self.start_all(&engine, job, name, &starts).await);
+        let left = left(&ran, &observed.containers);
+        let mut told: Vec<String> = left.gone.iter().map(|gone| format!("{} is gone", gone.name)).collect();
+        told.extend(self.start_all(&engine, job, name, &left).await);
         let standing = self.standing(&job.repo).await.map(|standing| format!("now {standing}"));
         told.extend(standing);
         Ok(Some(told.join("; ")))
@@ -99,9 +120,10 @@ impl Deployer {
         Ok(later.into_iter().any(|other| other.started_at.is_some() || other.state == State::Queued))
     }
 
-    /// Starts them one after the other; what became of each, in words.
-    async fn start_all(&self, engine: &Engine, job: &Deployment, name: &str, starts: &[Start<'_>]) -> Vec<String> {
-        if starts.is_empty() {
+    /// Starts them one after the other, and ends what runs beside one that was to be replaced; what became of each, in words.
+    async fn start_all(&self, engine: &Engine, job: &Deployment, name: &str, left: &Left<'_>) -> Vec<String> {
+        let Left { starts, gone: _, beside } = left;
+        if starts.is_empty() && beside.is_empty() {
             return Vec::new();
         }
         // Files that are copied in before a start stand in the project. What only was stopped has them.
@@ -124,6 +146,7 @@ impl Deployer {
             cancel: &cancel,
             stop_timeout: None,
             wait_timeout: self.planner.settings.timeouts.apply,
+            settle: self.planner.settings.timeouts.settle,
             reads: None,
             images: ImageSettings {
                 builder,
@@ -145,6 +168,14 @@ impl Deployer {
             told.push(match engine.start_again(&run, &container.id, &container.name).await {
                 Ok(()) => format!("{}, which it had {was}, runs again", container.name),
                 Err(error) => format!("{}, which it had {was}, cannot be started: {error}", container.name),
+            });
+        }
+        for one in beside {
+            told.push(match engine.end_again(&run, &one.id, &one.name).await {
+                Ok(()) => format!("{}, which it had started beside the one before, is removed", one.name),
+                Err(error) => {
+                    format!("{}, which it had started beside the one before, cannot be removed: {error}", one.name)
+                }
             });
         }
         told
@@ -184,9 +215,10 @@ mod tests {
         assert_eq!(ran.len(), 2);
         assert_eq!(running(&before[2..]), None);
         let told = |now: &[ObservedContainer]| {
-            let (starts, gone) = stand_still(&ran, now);
-            let starts = starts.iter().map(|start| format!("{} {}", start.container.id, start.replacement));
-            starts.chain(gone.iter().map(|gone| format!("{} gone", gone.service))).collect::<Vec<_>>()
+            let left = left(&ran, now);
+            let starts = left.starts.iter().map(|start| format!("{} {}", start.container.id, start.replacement));
+            let gone = left.gone.iter().map(|gone| format!("{} gone", gone.service));
+            starts.chain(gone).chain(left.beside.iter().map(|one| format!("{} beside", one.id))).collect::<Vec<_>>()
         };
         assert_eq!(told(&before), Vec::<String>::new());
         // Stopped only; replaced and not started.
@@ -196,5 +228,11 @@ mod tests {
         // The old one stands beside a replacement that never ran: it is the one that worked.
         let both = [container("6", "web", Created), container("1", "web", Exited(0)), container("2", "db", Running)];
         assert_eq!(told(&both), ["1 false"]);
+        // The new one started first: beside the old one it is too many, and where that has ended it has taken over.
+        let mut first = container("6", "web", Running);
+        first.name = "0123456789ab_red-web-1".to_owned();
+        let with = |old| [first.clone(), container("1", "web", old), container("2", "db", Running)];
+        assert_eq!(told(&with(Running)), ["6 beside"]);
+        assert_eq!(told(&with(Exited(0))), Vec::<String>::new());
     }
 }

@@ -82,6 +82,11 @@ fn is_of_image(plan: &Plan, step: usize) -> bool {
 /// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
 /// runs. A container that could not be created or started disturbs nothing either.
 fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
+    // Started beside what runs on, and ended again where that failed.
+    let beside = |action: &Action| {
+        let Action::StartContainer { name: started, .. } = action else { return false };
+        plan.steps.iter().any(|step| matches!(&step.action, Action::AwaitReady { name, .. } if name == started))
+    };
     let harmless = |action: &Action| {
         matches!(
             action,
@@ -95,7 +100,9 @@ fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
                 | Action::RemoveNetwork { reason: NetworkRemoval::Trial, .. }
                 // Beside what runs on; removed again where it did not come to its place.
                 | Action::CreateContainer { replaces: Some(_), .. }
-        ) || (outcome == Outcome::Failed && is_container(action))
+                | Action::AwaitReady { .. }
+        ) || beside(action)
+            || (outcome == Outcome::Failed && is_container(action))
     };
     touched(plan, report, outcome, &|action| !harmless(action))
 }

@@ -12,7 +12,7 @@ use super::{
     inputs, lost_env, mounted, mounts, orphans, owner, place,
     prepare::{load_in, load_project_through, make_plan},
     prepared::{Prepared, TreeProject},
-    ran,
+    ran, start_first,
     view::View,
 };
 use crate::{
@@ -275,6 +275,11 @@ impl Planner {
         }
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
         compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
+        let start_first = match is_dressed {
+            // Colours have an order of their own.
+            true => BTreeMap::new(),
+            false => start_first::asked(repo, &loaded, &engine, &self.settings.state_dir).await?,
+        };
         let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
         let altered = engine.altered(&loaded.project, &observed).await?;
         let mounted = compared.mounted.clone();
@@ -290,6 +295,7 @@ impl Planner {
                 bases,
                 mounted,
                 altered,
+                start_first,
                 ..Intent::default()
             };
             let mut plan = make_plan(&loaded.project, &observed, &decision, intent, orphans)?;

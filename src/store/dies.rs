@@ -1,5 +1,6 @@
 //! Points at which a test has the daemon die, as by SIGKILL or in a power cut: before and after each transaction, by the name of
-//! what it does (`after recording the delivery`), and before and after each action of a rollout (`before apply`).
+//! what it does (`after recording the delivery`), before and after each action of a rollout (`before apply`), and before and
+//! after each step of a plan that touches a container (`after a start`).
 //!
 //! Only in builds with debug assertions, and only where [`FILE`] is set: a release has no such points.
 

@@ -275,6 +275,7 @@ impl Stack {
             cancel,
             stop_timeout: None,
             wait_timeout: Duration::from_secs(30),
+            settle: Duration::from_secs(1),
             reads: None,
             images: ImageSettings {
                 builder: BuilderChoice::Auto,

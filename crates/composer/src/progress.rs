@@ -424,8 +424,8 @@ fn named(step: &Step, lead: Option<&Action>, containers: &BTreeMap<String, BTree
             let done = if condition == "service_healthy" { "Healthy" } else { "Exited" };
             (format!("Service {service}"), "Waiting", done, false)
         }
-        // Not told, as in the real one; what goes wrong is.
-        Action::RunPreStart { name, .. } => (container(name), "", "", false),
+        // Not told, as in the real one (which knows no wait for a replacement); what goes wrong is.
+        Action::RunPreStart { name, .. } | Action::AwaitReady { name, .. } => (container(name), "", "", false),
         Action::StartContainer { name, .. } => (container(name), "Starting", "Started", false),
     };
     let subjects = match action {

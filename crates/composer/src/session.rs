@@ -505,6 +505,8 @@ impl Session {
             cancel: &self.cancel,
             stop_timeout,
             wait_timeout: self.wait_timeout.get().copied().unwrap_or(PATIENCE),
+            // Nothing starts before its predecessor stops, as with the real one.
+            settle: Duration::ZERO,
             reads: None,
             images: ImageSettings {
                 builder: self.builder(),

@@ -8,7 +8,8 @@ use super::{Action, Condition, Plan, Removal, Step, StepId, order, step_set::Ste
 ///
 /// Rules: edges and conditions point back, at steps that are waited for, and so do the parts of a deed; every step has a
 /// cause; nothing is touched before all images are there; nothing is stopped or taken away before every container is
-/// created that can be; nothing is started before everything is created; whatever is stopped is started, replaced or
+/// created that can be; nothing is started before everything is created; what runs until its replacement is ready waits for
+/// that; whatever is stopped is started, replaced or
 /// removed; a removed container comes back unless its removal was the point; each container is created and removed at
 /// most once; whoever takes a name comes after whoever gives it up; what is created under a temporary name gets its own;
 /// a service starts after its `pre_start` steps.
@@ -17,7 +18,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     let fault =
         |id: StepId, step: &Step, rule: &str| Err(format!("step {} ({}): {rule}", id + 1, words::action(&step.action)));
     let mut created: BTreeSet<&str> = BTreeSet::new();
-    let (mut ended, mut renamed): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
+    let (mut ended, mut renamed, mut beside): (BTreeSet<&str>, BTreeSet<&str>, BTreeSet<&str>) = Default::default();
     let starts = plan.steps.iter().any(|s| matches!(s.action, Action::StartContainer { .. }));
     let disturbing = order::disturbing(&plan.steps);
     let early = order::early(&plan.steps, &before, &disturbing);
@@ -67,13 +68,14 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 if !is_before(makes) {
                     return fault(id, step, "does not wait until every container is created");
                 }
-                if ended.contains(name.as_str()) && !created.contains(name.as_str()) && !renamed.contains(name.as_str())
-                {
+                let there = |made: &BTreeSet<&str>| made.contains(name.as_str());
+                if there(&ended) && ![&created, &renamed, &beside].into_iter().any(there) {
                     return fault(id, step, "the container was removed");
                 }
             }
             Action::CreateContainer { name, create_as, .. } => {
                 let is_first = created.insert(name);
+                beside.insert(create_as);
                 if !is_first {
                     return fault(id, step, "makes a container a second time");
                 }
@@ -92,6 +94,9 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             }
             Action::StopContainer { id: container, name, .. } if starts && !resumes(plan, id, container, name) => {
                 return fault(id, step, "the container is neither started again, nor replaced, nor removed");
+            }
+            Action::StopContainer { id: container, .. } if ends_early(plan, before, container) => {
+                return fault(id, step, "does not wait until what starts before it stops is ready");
             }
             _ => {}
         }
@@ -183,6 +188,7 @@ fn touches(action: &Action) -> bool {
         | Action::WaitFor { .. }
         | Action::RunPreStart { .. }
         | Action::StartContainer { .. }
+        | Action::AwaitReady { .. }
         | Action::RemoveNetwork { .. }
         | Action::RemoveVolume { .. }
         | Action::RemoveImage { .. } => true,
@@ -206,6 +212,22 @@ fn comes_back(plan: &Plan, removed: &str, name: &str) -> bool {
         }
         _ => false,
     })
+}
+
+/// Whether a step that waits for `before` stops a container whose replacement is started under its temporary name, and does
+/// not wait until that is ready.
+fn ends_early(plan: &Plan, before: &StepSet, stopped: &str) -> bool {
+    let beside = plan.steps.iter().find_map(|step| match &step.action {
+        Action::CreateContainer { create_as, name, replaces: Some(old), .. } if old.id == stopped => {
+            (create_as != name).then_some(create_as)
+        }
+        _ => None,
+    });
+    let Some(beside) = beside else { return false };
+    let starts = |step: &Step| matches!(&step.action, Action::StartContainer { name, .. } if name == beside);
+    let ready = |step: &Step| matches!(&step.action, Action::AwaitReady { name, .. } if name == beside);
+    let mut all = plan.steps.iter().enumerate();
+    plan.steps.iter().any(starts) && !all.any(|(id, step)| ready(step) && before.contains(id))
 }
 
 fn resumes(plan: &Plan, after: StepId, container: &str, stopped: &str) -> bool {

@@ -17,6 +17,8 @@ pub(super) struct Deed {
 pub(super) enum Kind {
     /// A container that is there is replaced by a new one.
     Replacement,
+    /// A replacement that was created by another deed starts, and its predecessor goes once it is ready.
+    HandOver,
     /// A container goes, and nothing comes in its place by this deed.
     Removal,
     /// A network is made anew, and its members are connected again.
@@ -51,6 +53,7 @@ pub(super) fn deeds(plan: &Plan) -> Vec<Deed> {
 fn kind(so_far: Kind, action: &Action) -> Kind {
     match (so_far, action) {
         (Kind::Plain, Action::CreateContainer { replaces: Some(_), .. }) => Kind::Replacement,
+        (Kind::Plain, Action::AwaitReady { .. }) => Kind::HandOver,
         (Kind::Plain, Action::RemoveContainer { .. }) => Kind::Removal,
         (Kind::Plain, Action::DisconnectContainer { .. }) => Kind::Network,
         (Kind::Plain, Action::RemoveNetwork { reason: NetworkRemoval::Replaced, .. }) => Kind::Network,
@@ -71,6 +74,17 @@ impl Deed {
         let actions = || self.steps.iter().filter_map(|id| plan.steps.get(*id)).map(|step| &step.action);
         let Some(first) = actions().next() else { return String::new() };
         match (self.kind, first) {
+            (Kind::Replacement, first) if self.steps.len() == 1 => words::action(first),
+            (Kind::HandOver, first) => {
+                let old = actions().find_map(|action| match action {
+                    Action::RemoveContainer { name, .. } => Some(name.as_str()),
+                    _ => None,
+                });
+                match old {
+                    Some(old) => format!("start the replacement of container {old}, and stop that once it is ready"),
+                    None => words::action(first),
+                }
+            }
             (Kind::Replacement, Action::CreateContainer { name, replaces: Some(old), .. }) => match old.name == *name {
                 true => format!("replace container {name}"),
                 false => format!("replace container {} by {name}", old.name),

@@ -78,6 +78,9 @@ pub struct Intent {
     pub all_resources: bool,
     /// What this very run has done by earlier plans: it is not asked for a second time.
     pub earlier: Earlier,
+    /// Services whose file has `deploy.update_config.order: start-first`, each with what speaks against two of it at a
+    /// time, in words, if anything does. The Compose CLI does not look.
+    pub start_first: BTreeMap<String, Result<(), String>>,
     /// Seconds since the Unix epoch; only pull policies such as `daily` look at it.
     pub now: i64,
 }

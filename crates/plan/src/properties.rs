@@ -159,7 +159,21 @@ fn intent(tape: &mut Tape<'_>, project: &Project) -> Intent {
     }
     intent.no_deps = tape.rarely();
     intent.force_recreate = tape.below(8) == 7;
+    intent.start_first = start_first(tape, project);
     intent
+}
+
+/// Services that ask for it, some of which must not.
+fn start_first(tape: &mut Tape<'_>, project: &Project) -> std::collections::BTreeMap<String, Result<(), String>> {
+    let mut asked = std::collections::BTreeMap::new();
+    for name in project.services.keys() {
+        match tape.below(4) {
+            0 => {}
+            1 => drop(asked.insert(name.clone(), Err("it writes the volume data".to_owned()))),
+            _ => drop(asked.insert(name.clone(), Ok(()))),
+        }
+    }
+    asked
 }
 
 /// With `--no-deps` nobody starts an owner that has ended, and whoever lives in its namespaces cannot start, as in Compose.
@@ -229,7 +243,8 @@ proptest! {
     ) {
         let mut tape = Tape(bytes.iter());
         let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
-        let intent = Intent { yes_recreate_volumes: tape.rarely(), ..Intent::default() };
+        let start_first = start_first(&mut tape, &project);
+        let intent = Intent { yes_recreate_volumes: tape.rarely(), start_first, ..Intent::default() };
         let Some(cut_off) = plan(&project, &world, &intent) else { return Ok(()) };
         world.apply_first(&project, &cut_off, cut);
         let Some(next) = plan(&project, &world, &intent) else { return Ok(()) };
@@ -261,6 +276,42 @@ proptest! {
                     prop_assert!(!successor || made.contains(&id.as_str()), "{}", render(&plan));
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Wherever it is cut off, and while the next plan mends that: who has taken over runs, or who is to be relieved.
+    #[test]
+    fn of_what_starts_first_one_runs_at_any_time(bytes in prop::collection::vec(any::<u8>(), 0..90), cut in 0usize..30) {
+        let mut tape = Tape(bytes.iter());
+        let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
+        let intent = Intent { start_first: start_first(&mut tape, &project), ..Intent::default() };
+        let Some(whole) = plan(&project, &world, &intent) else { return Ok(()) };
+        let first: Vec<(String, Option<u32>)> = whole.steps.iter().filter_map(|step| match &step.action {
+            Action::AwaitReady { service, number, .. } => Some((service.clone(), *number)),
+            _ => None,
+        }).collect();
+        let running = |world: &World, (service, number): &(String, Option<u32>)| {
+            let of = |c: &&ObservedContainer| c.service == *service && c.number == *number;
+            world.observed.containers.iter().filter(of).filter(|c| c.state == RunState::Running).count()
+        };
+        for count in 0..=whole.steps.len() {
+            let mut now = world.clone();
+            now.apply_first(&project, &whole, count);
+            for one in &first {
+                let running = running(&now, one);
+                prop_assert!((1..=2).contains(&running), "{running} of {one:?} after {count}:\n{}", render(&whole));
+            }
+        }
+        world.apply_first(&project, &whole, cut);
+        let Some(next) = plan(&project, &world, &intent) else { return Ok(()) };
+        for count in 0..=next.steps.len() {
+            let mut now = world.clone();
+            now.apply_first(&project, &next, count);
+            for one in &first {
+                let both = format!("cut at {cut} of\n{}then after {count} of\n{}", render(&whole), render(&next));
+                prop_assert!(running(&now, one) >= 1, "none of {one:?}: {both}");
+                prop_assert!(count < next.steps.len() || running(&now, one) == 1, "two of {one:?}: {both}");
             }
         }
     }

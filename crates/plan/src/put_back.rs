@@ -300,12 +300,23 @@ impl<'a> Back<'a> {
             let ours = create_as != name && failed.attempts.get(create_as).is_some_and(|attempt| !attempt.adopted);
             let Some(made) = failed.made(service, create_as).filter(|_| ours) else { continue };
             let stays = failed.standing(&old.id).is_some_and(|old| is_live(old) || !failed.goes_on(service));
-            if !stays || is_live(made) || self.starts.iter().any(|(_, started, _)| started.id == made.id) {
+            if !stays || self.starts.iter().any(|(_, started, _)| started.id == made.id) {
                 continue;
             }
             let (service, id, name) = (service.clone(), made.id.clone(), made.name.clone());
+            let mut after = Vec::new();
+            if is_live(made) {
+                // Whoever was told to stop for it goes, and it stays.
+                let old_stays = failed.standing(&old.id).is_some_and(is_live) && !failed.was_to_stop(&old.id);
+                if !failed.starts_first(create_as) || !old_stays {
+                    continue;
+                }
+                let (service, id, name) = (service.clone(), id.clone(), name.clone());
+                let action = Action::StopContainer { service, id, name, hooks: false };
+                after.push(self.push(action, "was started beside the one before", Vec::new()));
+            }
             let action = Action::RemoveContainer { service, id, name, volumes: false, reason: Removal::Leftover };
-            self.push(action, "was created before the failure and did not come to its place", Vec::new());
+            self.push(action, "was created before the failure and did not come to its place", after);
         }
     }
 

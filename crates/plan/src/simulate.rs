@@ -210,6 +210,10 @@ impl World {
                 container.started = Some(now);
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }
+            Action::AwaitReady { name, .. } => {
+                let state = self.named(name).map(|container| container.state);
+                assert_eq!(state, Some(RunState::Running), "{name}");
+            }
             Action::RemoveNetwork { key, name, id, reason } => {
                 let within = self.observed.containers.iter().find(|c| c.networks.get(name) == id.as_ref());
                 let strangers = self.networks().find(|n| Some(&n.id) == id.as_ref()).map_or(0, |n| n.strangers.len());

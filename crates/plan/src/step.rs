@@ -11,7 +11,8 @@ pub type StepId = usize;
 ///
 /// Order of execution is given by [`Step::after`] alone: steps without a path between them may run side by side. The
 /// planner writes these edges so that no container is touched before all images are there, none is stopped before all
-/// that can be created are, and none is started before all are created.
+/// that can be created are, and none is started before all are created. A replacement that starts first is started, and
+/// waited for, before its predecessor is stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Plan {
     /// The name of the Compose project.
@@ -194,6 +195,9 @@ pub enum Action {
     RunPreStart { service: String, index: usize, name: String, number: Option<u32>, beside: String },
     /// Start the container of this service and number, created before or existing. Already running is a good end.
     StartContainer { service: String, number: Option<u32>, name: String },
+    /// Wait until a container that a step before started is ready: healthy or, without a health check, up for the settle
+    /// time. One that ends is not.
+    AwaitReady { service: String, number: Option<u32>, name: String },
     /// Remove a network of the project. Without an ID: the one that a step before created by this name.
     RemoveNetwork { key: String, name: String, id: Option<String>, reason: NetworkRemoval },
     /// Remove a volume of the project and its data; still in use is a warning, but a failure if it is `replaced`: created

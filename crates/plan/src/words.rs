@@ -40,6 +40,7 @@ pub fn action(action: &Action) -> String {
         }
         Action::RunPreStart { service, index, .. } => format!("run pre_start[{index}] of {service}"),
         Action::StartContainer { name, .. } => format!("start container {name}"),
+        Action::AwaitReady { name, .. } => format!("wait until container {name} is ready"),
         Action::RemoveNetwork { name, .. } => format!("remove network {name}"),
         Action::RemoveVolume { name, .. } => format!("remove volume {name}"),
         Action::RemoveImage { image } => format!("remove image {image}"),

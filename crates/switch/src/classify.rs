@@ -127,7 +127,7 @@ fn rules_2_to_7(view: &View<'_>, name: &str) -> Option<Verdict> {
 }
 
 /// Rule 2: what can be there once only, because it is the host's.
-fn bound_to_the_host(view: &View<'_>, name: &str) -> Option<Reason> {
+pub(crate) fn bound_to_the_host(view: &View<'_>, name: &str) -> Option<Reason> {
     let service = view.service(name)?;
     if service.network_mode == "host" {
         return Some(Reason::HostNetwork);

@@ -14,6 +14,7 @@ pub mod facts;
 mod found;
 mod gate;
 mod hosts;
+pub mod in_place;
 mod jobs;
 mod known;
 mod links;

@@ -23,7 +23,7 @@ mod beside;
 mod came;
 mod canary;
 mod classes;
-mod facts;
+pub(in crate::deploy) mod facts;
 mod gating;
 mod judged;
 mod kept;

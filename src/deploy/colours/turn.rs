@@ -21,7 +21,7 @@ use crate::{
     plan::{self, Action},
     report::Reporter as _,
     rollout::{Bake, Generation},
-    store::{ColourRecord, ColourStanding, Place},
+    store::{ColourRecord, ColourStanding, Place, dies},
     switch,
 };
 
@@ -195,6 +195,7 @@ impl Deployer {
             let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
             those.containers.iter().for_each(said);
             ended = Some(those);
+            dies::here("after", "ending what must not run twice");
         }
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
         let started = match &way.how {

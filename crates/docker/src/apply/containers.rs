@@ -95,6 +95,7 @@ impl Executor<'_> {
     pub(super) async fn rename_made(&self, service: &str, from: &str, to: &str) -> Result<Did, EngineError> {
         let made = self.world.find(service, None, from).ok_or_else(|| gone(from))?;
         self.rename(&made.id, from, to).await?;
+        self.note_renamed(&made.id, to);
         Ok(Did::Done(match &made.replaces {
             Some(old) => format!("recreated {to} ({} replaces {})", short(&made.id), short(old)),
             None => format!("renamed {from} to {to}"),

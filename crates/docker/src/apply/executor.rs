@@ -113,6 +113,12 @@ impl Executor<'_> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner).push(container);
     }
 
+    /// Notes the name that a container which was started has from now on.
+    pub(super) fn note_renamed(&self, id: &str, name: &str) {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.iter_mut().filter(|one| one.id == id).for_each(|one| name.clone_into(&mut one.name));
+    }
+
     /// The containers that were started, in the order of their starts, and what only the run knows.
     pub(super) fn finish(self) -> (Vec<ContainerRef>, Left) {
         let left = self.world.left();

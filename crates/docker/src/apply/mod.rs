@@ -13,6 +13,7 @@ mod networks;
 mod oneoff;
 mod pre_start;
 mod put_back;
+mod ready;
 mod references;
 mod report;
 mod request;

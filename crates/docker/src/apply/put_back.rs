@@ -103,6 +103,19 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Stops and removes one container of a project that was started beside another one.
+    ///
+    /// # Errors
+    /// The engine refuses.
+    pub async fn end_again(&self, run: &Apply<'_>, id: &str, name: &str) -> Result<(), EngineError> {
+        let executor = Executor::alone(self, run).await?;
+        let Some(known) = executor.world.by_id(id) else { return Ok(()) };
+        executor.stop(&known.service, id, name, false).await?;
+        executor.remove(id, name, false).await.map(drop)
+    }
+}
+
 impl Executor<'_> {
     /// Starts a container; one that was to be replaced as it was made. The files, networks and hooks that the project has
     /// by now are those of its successor: it would run with another's secrets, or fail as that one did.

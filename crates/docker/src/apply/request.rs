@@ -27,6 +27,8 @@ pub struct Apply<'a> {
     pub stop_timeout: Option<Duration>,
     /// Longest wait for one dependency to become healthy or to complete.
     pub wait_timeout: Duration,
+    /// How long a replacement that starts before its predecessor stops must stay up, where it has no health check.
+    pub settle: Duration,
     /// By service: the label that says what its containers read. None for commands that keep no such record.
     pub reads: Option<&'a BTreeMap<String, String>>,
     /// How images are built and pulled.

@@ -296,7 +296,7 @@ enum Kind {
 fn kind(action: &Action) -> Kind {
     match action {
         Action::Pull { .. } | Action::Build { .. } => Kind::Image,
-        Action::WaitFor { .. } => Kind::Wait,
+        Action::WaitFor { .. } | Action::AwaitReady { .. } => Kind::Wait,
         _ => Kind::Object,
     }
 }

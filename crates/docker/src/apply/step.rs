@@ -61,6 +61,7 @@ impl Executor<'_> {
                 self.run_pre_start(service, *index, name, (*number, beside)).await
             }
             Action::StartContainer { service, number, name } => self.start(service, *number, name).await,
+            Action::AwaitReady { service, number, name } => self.await_ready(service, *number, name).await,
         }
     }
 

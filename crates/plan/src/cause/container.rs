@@ -13,6 +13,8 @@ pub enum ContainerCause {
     Created,
     /// It is replaced by a step before.
     Replaced,
+    /// It replaces one that runs until it is ready: the order that its service asks for.
+    StartsFirst,
     /// A step before has stopped it.
     StoppedBefore,
     /// A step before has replaced or stopped it.
@@ -93,6 +95,7 @@ impl ContainerCause {
             Self::Absent => "container.absent",
             Self::Created => "container.created",
             Self::Replaced => "container.replaced",
+            Self::StartsFirst => "container.starts_first",
             Self::StoppedBefore => "container.stopped_before",
             Self::ReplacedOrStopped => "container.replaced_or_stopped",
             Self::Exited(_) => "container.exited",
@@ -127,6 +130,7 @@ impl fmt::Display for ContainerCause {
             Self::Absent => "no container yet",
             Self::Created => "created",
             Self::Replaced => "replaced",
+            Self::StartsFirst => "deploy.update_config.order is start-first",
             Self::StoppedBefore => "stopped before",
             Self::ReplacedOrStopped => "replaced or stopped before",
             Self::Exited(code) => return write!(f, "stopped with exit code {code}"),

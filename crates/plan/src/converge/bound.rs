@@ -36,6 +36,18 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
     }
 }
 
+/// Whether a creation of this service binds the name of that container of another one.
+pub(super) fn binds(service: &Service, other: &str, container: &str) -> bool {
+    let named = |reference: &String| {
+        let name = reference.strip_prefix("container:").map(|name| name.split(':').next().unwrap_or_default());
+        name == Some(container)
+    };
+    let modes = [&service.network_mode, &service.ipc, &service.pid];
+    let external = || service.external_links.iter().any(|link| link.split(':').next() == Some(container));
+    modes.into_iter().chain(&service.volumes_from).any(named)
+        || service.networks.is_empty() && (select::links(service).any(|target| target == other) || external())
+}
+
 /// Names of the containers that the creation of one of the service binds.
 fn bound(draft: &Draft<'_>, service: &Service) -> Vec<String> {
     let container = |reference: &str| {

@@ -6,12 +6,12 @@ use super::super::{
     Action, Cause, Condition, ContainerCause, ObservedContainer, PlanError, Removal, Replaced, RunState, ServiceCause,
     StepId,
 };
-use super::draft::{Fate, NetworkFate, Slot, steps_of};
+use super::draft::{Fate, NetworkFate, Slot, Swap, steps_of};
 use super::judge::{Grounds, References};
 use super::members::{is_live, members};
 use super::stops::{already, resume, stop, stop_dependents, stop_stranded_sharers};
-use super::swaps::{Swap, put_in_place, remove};
-use super::{Draft, any_of, judge, names, select};
+use super::swaps::{put_in_place, remove};
+use super::{Draft, any_of, judge, names, overlap, select};
 use turnout_compose::{
     labels::{self, final_name},
     model::Service,
@@ -240,7 +240,11 @@ fn one_container<'a>(
     };
     let created = draft.push(action, cause.clone(), after, when);
     let slot = stays(&final_name, if certain { Fate::New(created) } else { Fate::Perhaps(created) });
-    swaps.push(Swap { old: container, old_name, created, create_as, name: final_name, cause, before });
+    let swap = Swap { old: container, old_name, created, create_as, name: final_name, cause, before };
+    match overlap::may(draft, name, service, container) {
+        true => drop(draft.overlaps.insert(container.id.clone(), swap)),
+        false => swaps.push(swap),
+    }
     Ok(slot)
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Draft<'a> {
     pub halts: BTreeMap<String, StepId>,
     /// Container ID -> the step that removes it because its volume is recreated, and why.
     pub removed: BTreeMap<String, (StepId, Cause)>,
+    /// Container ID -> the replacement that starts before it stops.
+    pub overlaps: BTreeMap<String, Swap<'a>>,
     /// Names that become free: by a removal or a rename.
     pub freed: BTreeMap<String, StepId>,
     /// Container ID -> steps that connect it to networks made anew, for which it must be there.
@@ -65,6 +67,21 @@ pub(crate) struct Slot<'a> {
     pub name: String,
     pub existing: Option<&'a ObservedContainer>,
     pub fate: Fate,
+}
+
+/// A replacement that is created, perhaps, and has to be put in the place of its predecessor.
+#[derive(Debug, Clone)]
+pub(crate) struct Swap<'a> {
+    /// The predecessor, with the name that it has by then.
+    pub old: &'a ObservedContainer,
+    pub old_name: String,
+    /// The step that creates it.
+    pub created: StepId,
+    pub create_as: String,
+    pub name: String,
+    pub cause: Cause,
+    /// What the predecessor's stop waits for besides.
+    pub before: Vec<StepId>,
 }
 
 /// Whether a slot's container stays.
@@ -108,6 +125,7 @@ impl<'a> Draft<'a> {
             stops: BTreeMap::new(),
             halts: BTreeMap::new(),
             removed: BTreeMap::new(),
+            overlaps: BTreeMap::new(),
             freed: BTreeMap::new(),
             connects: BTreeMap::new(),
             slots: BTreeMap::new(),

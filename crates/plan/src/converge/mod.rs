@@ -12,6 +12,7 @@ mod images;
 mod judge;
 mod members;
 mod names;
+mod overlap;
 mod pre_start;
 mod resources;
 mod select;

@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::draft::{Fate, Slot};
 use super::idle::{COMPLETED, Job, idle, job};
-use super::{Draft, any_of, pre_start, stops};
+use super::{Draft, any_of, overlap, pre_start, stops};
 use turnout_compose::model::Service;
 
 const HEALTHY: &str = "service_healthy";
@@ -18,6 +18,8 @@ struct Start {
     name: String,
     cause: ContainerCause,
     when: Condition,
+    /// The container that runs until this one is ready, by ID.
+    first: Option<String>,
 }
 
 /// Adds waits and starts, and says of each service that needs nothing why so.
@@ -85,13 +87,17 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             let when: Vec<Condition> = own.iter().map(|start| start.when.clone()).collect();
             pre_start::run(draft, name, service, (first.number, &first.name), when, &mut gates);
         }
+        let mut ends = Vec::new();
         for start in own {
-            let action =
-                Action::StartContainer { service: name.to_owned(), number: start.number, name: start.name.clone() };
+            let swap = start.first.and_then(|id| draft.overlaps.remove(&id));
+            let called = swap.as_ref().map_or(start.name, |swap| swap.create_as.clone());
+            let action = Action::StartContainer { service: name.to_owned(), number: start.number, name: called };
             let step = draft.push(action, start.cause, gates.clone(), start.when);
             gates.push(step);
+            ends.extend(swap.map(|swap| overlap::hand_over(draft, &swap, step)));
             last.insert(name, vec![step]);
         }
+        last.entry(name).or_default().extend(ends);
     }
     Ok(())
 }
@@ -177,7 +183,9 @@ fn starts(draft: &Draft<'_>, name: &str, service: &Service) -> Vec<Start> {
         .iter()
         .filter_map(|slot| {
             let (cause, when) = start(draft, name, service, slot)?;
-            Some(Start { number: slot.number, name: slot.name.clone(), cause, when })
+            let first = slot.existing.map(|old| &old.id).filter(|id| draft.overlaps.contains_key(*id)).cloned();
+            let cause = if first.is_some() { ContainerCause::StartsFirst } else { cause };
+            Some(Start { number: slot.number, name: slot.name.clone(), cause, when, first })
         })
         .collect()
 }
@@ -271,6 +279,7 @@ fn container_of(action: &Action) -> Option<&str> {
         | Action::SignalContainer { service, .. }
         | Action::UnpauseContainer { service, .. }
         | Action::RunPreStart { service, .. }
+        | Action::AwaitReady { service, .. }
         | Action::StartContainer { service, .. } => Some(service),
         _ => None,
     }

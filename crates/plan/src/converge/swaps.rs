@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{Action, Cause, Condition, ObservedContainer, Removal, ServiceCause, StepId};
+use super::draft::Swap;
 use super::members::is_live;
 use super::sharing::namespace_owners;
 use super::stops::{already, stop_dependents, stop_of};
@@ -54,20 +55,6 @@ pub(super) fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reaso
     remove_after(draft, container, reason, &cause, foundation);
 }
 
-/// A replacement that is created, perhaps, and has to be put in the place of its predecessor.
-pub(super) struct Swap<'a> {
-    /// The predecessor, with the name that it has by then.
-    pub old: &'a ObservedContainer,
-    pub old_name: String,
-    /// The step that creates it.
-    pub created: StepId,
-    pub create_as: String,
-    pub name: String,
-    pub cause: Cause,
-    /// What the predecessor's stop waits for besides.
-    pub before: Vec<StepId>,
-}
-
 /// Stops whoever wants to be restarted with the service; then stops and removes the old containers, and gives the new ones
 /// their names.
 pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]) {
@@ -79,43 +66,52 @@ pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]
     let dependents = stop_dependents(draft, name, &when, &ServiceCause::Replaced(name.to_owned()).into());
     let owners = stops_of_owners(draft, name);
     for swap in swaps {
-        let Swap { old, old_name, created, create_as, name: final_name, cause, before } = swap;
         let when = did(draft, swap);
-        let lead = Some(*created);
-        let (stopped, is_stopped) = already(draft, old);
+        let (stopped, is_stopped) = already(draft, swap.old);
         let mut after = draft.foundation();
-        after.extend(before);
         after.extend(stopped);
         after.extend(&dependents);
-        after.push(*created);
-        if is_live(old) && !is_stopped {
-            let mut action = stop_of(old, false);
-            if let Action::StopContainer { name, .. } = &mut action {
-                name.clone_from(old_name);
-            }
-            let stopped = draft.push_part(lead, action, cause, after.clone(), when.clone());
-            draft.halts.insert(old.id.clone(), stopped);
-            after.push(stopped);
-        }
-        after.extend(&owners);
-        after.extend(draft.connects.get(&old.id).into_iter().flatten());
-        let action = Action::RemoveContainer {
-            service: name.to_owned(),
-            id: old.id.clone(),
-            name: old_name.clone(),
-            volumes: false,
-            reason: Removal::Replaced,
-        };
-        let removed = draft.push_part(lead, action, cause, after, when.clone());
-        draft.freed.insert(old_name.clone(), removed);
-        let action = Action::RenameContainer {
-            service: name.to_owned(),
-            id: None,
-            from: create_as.clone(),
-            to: final_name.clone(),
-        };
-        draft.push_part(lead, action, cause, vec![removed], when);
+        after.push(swap.created);
+        take_place(draft, swap, swap.created, after, when, is_live(swap.old) && !is_stopped, &owners);
     }
+}
+
+/// Stops the predecessor where that runs still, removes it, and gives the replacement its name: parts of the deed that
+/// `lead` began. `owners`: what its removal waits for besides. Answers the step that gives the name.
+pub(super) fn take_place(
+    draft: &mut Draft<'_>,
+    swap: &Swap<'_>,
+    lead: StepId,
+    mut after: Vec<StepId>,
+    when: Condition,
+    stops: bool,
+    owners: &BTreeSet<StepId>,
+) -> StepId {
+    let Swap { old, old_name, created: _, create_as, name, cause, before } = swap;
+    after.extend(before);
+    if stops {
+        let mut action = stop_of(old, false);
+        if let Action::StopContainer { name, .. } = &mut action {
+            name.clone_from(old_name);
+        }
+        let stopped = draft.push_part(Some(lead), action, cause, after.clone(), when.clone());
+        draft.halts.insert(old.id.clone(), stopped);
+        after.push(stopped);
+    }
+    after.extend(owners);
+    after.extend(draft.connects.get(&old.id).into_iter().flatten());
+    let action = Action::RemoveContainer {
+        service: old.service.clone(),
+        id: old.id.clone(),
+        name: old_name.clone(),
+        volumes: false,
+        reason: Removal::Replaced,
+    };
+    let removed = draft.push_part(Some(lead), action, cause, after, when.clone());
+    draft.freed.insert(old_name.clone(), removed);
+    let action =
+        Action::RenameContainer { service: old.service.clone(), id: None, from: create_as.clone(), to: name.clone() };
+    draft.push_part(Some(lead), action, cause, vec![removed], when)
 }
 
 /// Steps that stop containers in whose namespaces those of a service live, and whose namespaces these live in. Where one

@@ -153,6 +153,17 @@ impl<'a> Failed<'a> {
         of_it.filter_map(|(step, _)| self.ended(step)).collect()
     }
 
+    /// Whether the engine was told to stop a container, whatever came of it.
+    pub(super) fn was_to_stop(&self, id: &str) -> bool {
+        self.stopping.contains(id)
+            || self.stops_of(id).iter().any(|ended| matches!(ended, Outcome::Done | Outcome::Failed))
+    }
+
+    /// Whether what was created under this name was to be started before its predecessor stopped.
+    pub(super) fn starts_first(&self, create_as: &str) -> bool {
+        self.steps().any(|(_, action)| matches!(action, Action::AwaitReady { name, .. } if name == create_as))
+    }
+
     /// Whoever was taken out of a network and not connected again.
     pub(super) fn taken_out(&self) -> impl Iterator<Item = (&'a str, &'a Existing)> {
         let this = *self;

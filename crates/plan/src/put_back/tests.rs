@@ -99,6 +99,46 @@ fn what_a_run_left_is_judged_by_a_new_look() {
     }
 }
 
+/// What was started beside the one before: it goes where that was not told to stop, and stays where it was.
+#[test]
+fn what_was_started_first_goes_unless_the_old_one_was_told_to_stop() {
+    use Outcome::{Abandoned, Done, Failed as Refused};
+    use RunState::{Exited, Restarting, Running};
+    let text = str::to_owned;
+    let beside = || text("old_web-1");
+    let actions = || {
+        let replaces = Some(Replaced { id: text("old"), name: text("web-1"), inherit_volumes: true });
+        let (service, name) = (text("web"), text("web-1"));
+        [
+            Action::CreateContainer { service, number: 1, name, create_as: beside(), replaces },
+            Action::StartContainer { service: text("web"), number: Some(1), name: beside() },
+            Action::AwaitReady { service: text("web"), number: Some(1), name: beside() },
+            Action::StopContainer { service: text("web"), id: text("old"), name: text("web-1"), hooks: false },
+        ]
+    };
+    let goes: &[&str] = &["stop container old_web-1", "remove container old_web-1"];
+    for (ended, old, new, wanted) in [
+        ([Done, Done, Refused, Abandoned], Running, Running, goes),
+        ([Done, Done, Refused, Abandoned], Running, Restarting, goes),
+        ([Done, Done, Abandoned, Abandoned], Running, Running, goes),
+        ([Done, Done, Refused, Abandoned], Running, Exited(3), &goes[1..]),
+        ([Done, Refused, Abandoned, Abandoned], Running, RunState::Created, &goes[1..]),
+        // Ready, and the old one on its way: two are better than none.
+        ([Done, Done, Done, Refused], Running, Running, &[]),
+        ([Done, Done, Done, Done], Exited(0), Running, &[]),
+        // The old one ended by itself: what came up stays.
+        ([Done, Done, Refused, Abandoned], Exited(1), Running, &[]),
+    ] {
+        let steps = actions().into_iter().zip(ended).collect();
+        let now = vec![container("old", "web-1", old), container("new", "old_web-1", new)];
+        let mut ran = Ran::of(steps, now);
+        ran.attempts.insert(beside(), Attempt { id: Some(text("new")), ..Attempt::default() });
+        let plan = ran.plan();
+        let told: Vec<String> = plan.steps.iter().map(|step| crate::action(&step.action)).collect();
+        assert_eq!(told, wanted, "{ended:?} {old:?} {new:?}");
+    }
+}
+
 /// A failed run, one step after another, and what there is after it.
 #[derive(Default)]
 struct Ran {

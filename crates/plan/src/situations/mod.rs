@@ -8,6 +8,7 @@ mod images;
 mod large;
 mod mounted;
 mod names;
+mod overlap;
 mod pre_start;
 mod remains;
 mod replace;

@@ -7,6 +7,7 @@ mod cases_support;
 mod corpus;
 mod dress;
 mod files;
+mod in_place;
 mod invariants;
 mod pretend;
 mod refusals;
