@@ -4,7 +4,9 @@
 
 pub mod certificates;
 pub mod dice;
+pub mod kernel;
 pub mod load;
+pub mod programs;
 pub mod switched;
 
 use std::{

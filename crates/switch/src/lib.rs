@@ -38,7 +38,7 @@ pub use derive::derive;
 pub use derived::Derived;
 pub use explain::explain;
 pub use facts::{Facts, FileFacts, FileKind, ImageFacts, Keeps, ReadFrom};
-pub use known::Why;
+pub use known::{Why, not_http};
 pub use refusal::Refusal;
 pub use said::Said;
 pub use storage::Storage;
