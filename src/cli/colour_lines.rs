@@ -19,6 +19,8 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         next,
         previous,
         failed,
+        in_place,
+        leaving,
         removed,
         kept_until,
         bakes_until,
@@ -47,6 +49,8 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
+    line(in_place, "runs in place, and hands over to the next colour")?;
+    line(leaving, "is to run in place again: `switch` was taken out, and the colours hand over to it")?;
     line(next, &next_said(repo, status))?;
     let goes_back = match kept_until {
         Some(until) => format!("`turnout rollback {repo}` brings it back until {}", when(*until)),

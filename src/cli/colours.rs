@@ -198,6 +198,8 @@ mod tests {
                 next: none.clone(),
                 previous: none.clone(),
                 failed: none.clone(),
+                in_place: none.clone(),
+                leaving: none.clone(),
                 removed: none,
                 failed_for: None,
                 analysis: None,

@@ -246,6 +246,8 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         next: one(ColourStanding::Next),
         previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
         failed: one(ColourStanding::Failed),
+        in_place: one(ColourStanding::InPlace),
+        leaving: one(ColourStanding::Leaving),
         failed_for: failed_for(deployer, repo, &stands).await?,
         analysis: analysis(deployer, repo, &rollout, &stands).await,
         measures: measures(deployer, repo, judged(&rollout, &stands)),

@@ -1,12 +1,17 @@
 //! A stack that runs in place is deployed blue/green for the first time, under load: its ports, its volumes and its requests go
 //! over.
 
-use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
+use std::{
+    fs,
+    net::{Ipv6Addr, SocketAddr},
+    os::unix::process::ExitStatusExt as _,
+};
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, wait_until};
 use e2e_support::{
     file_in,
+    kernel::{self, Outside, Rule, rules},
     load::{Came, Load},
     run_in,
     switched::Switched,
@@ -72,6 +77,44 @@ fn without_the_kernel_a_stack_in_place_hands_over_and_one_that_is_not_ready_give
     handed_over(&shop, &daemon);
 }
 
+#[test]
+fn from_outside_and_over_ipv6_a_stack_hands_over_and_comes_back_and_no_request_fails() {
+    let Some(outside) = Outside::new().filter(|_| kernel::leads()) else { return };
+    let shop = Switched::everywhere("one");
+    let (_proxy, daemon) = in_place(&shop, &[]);
+    let port = shop.web.port();
+    let [v4, v6] = outside.here.map(|here| outside.load(SocketAddr::new(here, port), 3));
+    let own = [Load::on(shop.web, 3), Load::on(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port), 3)];
+    let wait = |version: &str| {
+        own.iter().for_each(|load| load.wait_for(version, 20));
+        [&v4, &v6].iter().for_each(|load| load.wait_for(version, 10));
+    };
+    wait("one");
+    fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+    daemon.expect_success(shop.push(&daemon, "two"));
+    wait("two");
+    handed_over(&shop, &daemon);
+    fs::write(daemon.repos_yaml(), shop.site.entry(&[])).unwrap();
+    daemon.expect_success(shop.push(&daemon, "three"));
+    wait("three");
+    wait_until("the stack to be in place", PATIENCE, || {
+        match (shop.running(&shop.site.red(), "web"), rules(&shop.site.name)) {
+            (1, rules) if rules.is_empty() => Ok(()),
+            found => Err(format!("{found:?}\n{}", daemon.output())),
+        }
+    });
+    for came in [v4.end(), v6.end()] {
+        println!("outside: {came:?}");
+        let known: Vec<&str> = came.keys().map(String::as_str).collect();
+        assert_eq!(known, ["one", "three", "two"], "{came:?}\n{}", daemon.output());
+    }
+    for load in own {
+        let came = load.end();
+        println!("{:?}, the longest after {:?}", came.good, came.longest);
+        none_failed(&daemon, &came);
+    }
+}
+
 /// Where a daemon dies on the way.
 const POINTS: &[&str] =
     &["after warm", "after the change-over", "before recording the switch", "after recording the switch"];
@@ -93,7 +136,7 @@ fn wherever_it_dies_a_stack_in_place_hands_over_and_no_request_fails() {
         assert_eq!(daemon.ended().signal(), Some(9), "{dies_at}: {}", daemon.output());
         fs::remove_file(&point).unwrap();
         // Another turnout's, on the same machine.
-        let stranger = Stranger::leads(&format!("other{}", shop.site.name));
+        let stranger = stranger(&format!("other{}", shop.site.name));
         daemon.restart();
         load.wait_for("two", 50);
         assert!(stranger.is_none_or(|one| one.is_there()), "what is not known here is left alone");
@@ -126,56 +169,16 @@ fn handed_over(shop: &Switched, daemon: &Daemon) {
     });
 }
 
-/// A rule that leads a listener of nobody's elsewhere, for a repository that the daemon does not know.
-struct Stranger(Vec<String>);
-
-impl Stranger {
-    /// `None` where the kernel takes no rules.
-    fn leads(repository: &str) -> Option<Stranger> {
-        let port = common::daemon::free_address().port();
-        let rule = format!(
-            "OUTPUT -p tcp -d 127.0.0.1 --dport {port} -m comment --comment turnout/{repository}/127.0.0.1:{port}/1 \
-             -j DNAT --to-destination 127.0.0.1:1"
-        );
-        let stranger = Stranger(rule.split_whitespace().map(str::to_owned).collect());
-        stranger.ask("-I").then_some(stranger)
-    }
-
-    fn is_there(&self) -> bool {
-        self.ask("-C")
-    }
-
-    fn ask(&self, verb: &str) -> bool {
-        let done = Command::new("iptables").args(["-w", "-t", "nat", verb]).args(&self.0).output();
-        done.is_ok_and(|output| output.status.success())
-    }
+/// A rule that leads a listener of nobody's elsewhere, for a repository that the daemon does not know. `None` where the kernel takes
+/// no rules.
+fn stranger(repository: &str) -> Option<Rule> {
+    let port = common::daemon::free_address().port();
+    Rule::set(&format!(
+        "nat OUTPUT -p tcp -d 127.0.0.1 --dport {port} -m comment --comment turnout/{repository}/127.0.0.1:{port}/1 -j DNAT \
+         --to-destination 127.0.0.1:1"
+    ))
 }
 
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.ask("-D");
-    }
-}
-
-/// Rules of the kernel that lead a repository's connections elsewhere.
-fn rules(name: &str) -> Vec<String> {
-    let mut all = Vec::new();
-    for table in ["nat", "filter"] {
-        let Ok(output) = Command::new("iptables").args(["-w", "-t", table, "-S"]).output() else { continue };
-        let listing = String::from_utf8_lossy(&output.stdout).into_owned();
-        all.extend(listing.lines().filter(|line| line.contains(&format!("turnout/{name}/"))).map(str::to_owned));
-    }
-    all
-}
-
-/// None did, where the kernel leads connections; elsewhere it is said that some are refused.
 fn none_failed(daemon: &Daemon, came: &Came) {
-    let leads =
-        Command::new("iptables").args(["-w", "-t", "nat", "-S"]).output().is_ok_and(|output| output.status.success());
-    if leads {
-        assert_eq!(came.bad, Vec::<String>::new(), "{:?}\n{}", came.good, daemon.output());
-    } else {
-        println!("no rules can be set here: {} requests failed", came.bad.len());
-        daemon.says("cannot be led to turnout-proxy");
-    }
+    kernel::none_failed(daemon, came, "cannot be led to turnout-proxy");
 }

@@ -1,11 +1,12 @@
 //! `switch` is taken out of repos.yaml again, under load: ports, volumes and requests go back to a stack in place.
 
-use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
+use std::{fs, os::unix::process::ExitStatusExt as _};
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
 use e2e_support::{
     all_of, file_in,
+    kernel::{self, rules},
     load::{Came, Load},
     run_in,
     switched::{ProxyGuard, Switched},
@@ -14,6 +15,7 @@ use e2e_support::{
 /// Clients that ask all the while.
 const CLIENTS: usize = 8;
 const SWITCH: &str = "{ bake: 1s, health: { path: /, timeout: 5s } }";
+const STAYS: &str = "{ bake: 1s, services: { worker: shared } }";
 const APP: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
 
 #[test]
@@ -27,6 +29,10 @@ fn a_stack_that_was_switched_comes_back_in_place_and_no_request_fails() {
     daemon.expect_success(shop.push(&daemon, "two"));
     assert_eq!(live(&daemon), shop.site.blue());
     row(&shop, &name, "in colours");
+    // What has colours can stay from now on by way of the stack in place only.
+    fs::write(daemon.repos_yaml(), shop.entry(STAYS)).unwrap();
+    let refused = daemon.expect_failure(shop.push(&daemon, "refused"));
+    assert!(refused["error"].as_str().unwrap().contains("worker is shared"), "{refused}");
 
     fs::write(daemon.repos_yaml(), in_place(&shop)).unwrap();
     let (load, lasting) = (Load::on(shop.web, CLIENTS), Load::lasting(shop.web, 2));
@@ -60,9 +66,10 @@ fn a_stack_that_was_switched_comes_back_in_place_and_no_request_fails() {
     let db = shop.site.container(&red, "db");
     daemon.expect_success(shop.push(&daemon, "four"));
     assert_eq!(shop.site.container(&red, "db"), db, "the database stays as it is");
-    fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+    fs::write(daemon.repos_yaml(), shop.entry(STAYS)).unwrap();
     daemon.expect_success(shop.push(&daemon, "five"));
     assert_eq!(rows(&shop, &name), "in place\nin colours\n");
+    assert_eq!((shop.running(&name, "worker"), shop.workers()), (1, 0));
 }
 
 #[test]
@@ -242,25 +249,6 @@ fn publishes(project: &str) -> Vec<String> {
     all.filter_map(|port| Some(format!("{}:{}", port.ip?, port.public_port?))).collect()
 }
 
-/// Rules of the kernel that lead a repository's connections elsewhere.
-fn rules(name: &str) -> Vec<String> {
-    let mut all = Vec::new();
-    for table in ["nat", "filter"] {
-        let Ok(output) = Command::new("iptables").args(["-w", "-t", table, "-S"]).output() else { continue };
-        let listing = String::from_utf8_lossy(&output.stdout).into_owned();
-        all.extend(listing.lines().filter(|line| line.contains(&format!("turnout/{name}/"))).map(str::to_owned));
-    }
-    all
-}
-
-/// None did, where the kernel leads connections; elsewhere it is said that some are refused.
 fn none_failed(daemon: &Daemon, came: &Came) {
-    let leads =
-        Command::new("iptables").args(["-w", "-t", "nat", "-S"]).output().is_ok_and(|output| output.status.success());
-    if leads {
-        assert_eq!(came.bad, Vec::<String>::new(), "{:?}\n{}", came.good, daemon.output());
-    } else {
-        println!("no rules can be set here: {} requests failed", came.bad.len());
-        daemon.says("cannot be led past the listeners");
-    }
+    kernel::none_failed(daemon, came, "cannot be led past the listeners");
 }

@@ -5,7 +5,9 @@
 pub mod certificates;
 pub mod dice;
 pub mod fronts;
+pub mod kernel;
 pub mod load;
+pub mod programs;
 pub mod switched;
 
 use std::{

@@ -25,8 +25,17 @@ pub struct Switched {
 impl Switched {
     /// A stack whose web service answers `version`.
     pub fn new(version: &str) -> Switched {
+        Switched::published(version, SocketAddr::to_string)
+    }
+
+    /// The same, published on all addresses of this machine.
+    pub fn everywhere(version: &str) -> Switched {
+        Switched::published(version, |web| web.port().to_string())
+    }
+
+    fn published(version: &str, on: impl FnOnce(&SocketAddr) -> String) -> Switched {
         Switched::of(
-            compose,
+            |web| compose(&on(&web)),
             &[
                 ("Dockerfile", "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
                 ("app.sh", APP),
@@ -132,7 +141,7 @@ impl Switched {
 /// The page is served from a file of the image; `boot` in the image is a line that runs first.
 const APP: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
 
-fn compose(web: SocketAddr) -> String {
+fn compose(web: &str) -> String {
     format!(
         "services:
   web:

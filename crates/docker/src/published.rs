@@ -1,8 +1,12 @@
 //! What a project publishes, and who is behind it: what the first switch of a stack that runs in place takes over.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use bollard::models::{ContainerInspectResponse, MountPoint};
+use turnout_compose::model::Brought;
 
 use super::{ContainerRef, Engine, EngineError};
 
@@ -36,22 +40,43 @@ impl Engine {
         Ok(all)
     }
 
-    /// Volumes without a name that a project's containers have, by service, with their paths. They are those of one container, and
-    /// no other project's finds them again.
+    /// Volumes without a name that a project's containers have, by service and number. No container of another project finds
+    /// them again unless it is told of them ([`Project::brought`](turnout_compose::model::Project::brought)).
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn nameless_volumes(&self, project: &str) -> Result<Vec<(String, String)>, EngineError> {
+    pub async fn nameless_volumes(&self, project: &str) -> Result<Vec<(String, Brought)>, EngineError> {
         let mut all = Vec::new();
         for one in self.containers(project, true).await?.into_iter().filter(|one| !one.oneoff) {
-            let Some(found) = self.find_container(&one.id).await? else { continue };
+            let (Some(number), Some(found)) = (one.number, self.find_container(&one.id).await?) else { continue };
             let nameless = found.mounts.unwrap_or_default().into_iter().filter(is_nameless);
-            all.extend(nameless.filter_map(|mount| Some((one.service.clone(), mount.destination?))));
+            all.extend(nameless.filter_map(|mount| {
+                let (volume, target) = (mount.name?, mount.destination?);
+                Some((one.service.clone(), Brought { number, volume, target, writable: mount.rw.unwrap_or(true) }))
+            }));
         }
-        all.sort_unstable();
-        all.dedup();
         Ok(all)
     }
+
+    /// Services of a project of which a container writes nothing that outlives it: what it has ends with it.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn without_storage(&self, project: &str) -> Result<BTreeSet<String>, EngineError> {
+        let mut all = BTreeSet::new();
+        for one in self.containers(project, true).await?.into_iter().filter(|one| !one.oneoff) {
+            let Some(found) = self.find_container(&one.id).await? else { continue };
+            if !found.mounts.unwrap_or_default().iter().any(outlives) {
+                all.insert(one.service);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Whether what is written there is there after the container.
+fn outlives(mount: &MountPoint) -> bool {
+    mount.rw.unwrap_or(true) && matches!(mount.typ.as_deref(), Some("volume" | "bind"))
 }
 
 /// The engine gives a volume that nobody named 64 hexadecimal digits.
@@ -99,6 +124,17 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(mounts.iter().map(is_nameless).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn what_outlives_a_container_is_told_from_what_it_only_reads() {
+        let mounts: Vec<MountPoint> = serde_json::from_value(serde_json::json!([
+            {"Type": "volume", "Name": "data", "Destination": "/a", "RW": true},
+            {"Type": "bind", "Source": "/srv", "Destination": "/b", "RW": false},
+            {"Type": "tmpfs", "Destination": "/c", "RW": true}
+        ]))
+        .unwrap();
+        assert_eq!(mounts.iter().map(outlives).collect::<Vec<_>>(), [true, false, false]);
     }
 
     #[test]

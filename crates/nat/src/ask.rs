@@ -20,9 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The subcommand of the helper's program.
 const COMMAND: &str = "redirect";
 
-/// Asks the helper.
+/// Asks the helper, for one daemon of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Helper {
+pub struct Helper {
+    /// Who is asked.
+    pub by: By,
+    /// By what the daemon's rules are told from those of others: letters and digits, at most 16.
+    pub daemon: String,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
     /// A service manager listens for it there.
     Socket(PathBuf),
     /// This program is started, and has the rights of whoever starts it.
@@ -59,7 +68,12 @@ impl Helper {
     /// # Errors
     /// See [`NatError`]; nothing is led then.
     pub async fn set(&self, repository: &str, leads: &[Lead]) -> Result<Vec<String>, NatError> {
-        let request = Request::Set { version: VERSION, repository: repository.to_owned(), leads: leads.to_vec() };
+        let request = Request::Set {
+            version: VERSION,
+            repository: repository.to_owned(),
+            daemon: Some(self.daemon.clone()),
+            leads: leads.to_vec(),
+        };
         match self.ask(&request).await? {
             Answer::Done { without } => Ok(without),
             other => Err(self.other(&other)),
@@ -71,7 +85,8 @@ impl Helper {
     /// # Errors
     /// See [`NatError`].
     pub async fn clear(&self, repository: &str) -> Result<(), NatError> {
-        let request = Request::Clear { version: VERSION, repository: repository.to_owned() };
+        let request =
+            Request::Clear { version: VERSION, repository: repository.to_owned(), daemon: Some(self.daemon.clone()) };
         match self.ask(&request).await? {
             Answer::Done { .. } => Ok(()),
             other => Err(self.other(&other)),
@@ -83,7 +98,7 @@ impl Helper {
     /// # Errors
     /// See [`NatError`]. Where this works, [`Helper::set`] has what it needs.
     pub async fn list(&self) -> Result<Vec<(String, Lead)>, NatError> {
-        match self.ask(&Request::List { version: VERSION }).await? {
+        match self.ask(&Request::List { version: VERSION, daemon: Some(self.daemon.clone()) }).await? {
             Answer::Leads { leads } => Ok(leads),
             other => Err(self.other(&other)),
         }
@@ -105,13 +120,13 @@ impl Helper {
         let mut line = serde_json::to_vec(request).map_err(|error| wrong(error.to_string()))?;
         line.push(b'\n');
         let answered = async {
-            match self {
-                Helper::Socket(path) => {
+            match &self.by {
+                By::Socket(path) => {
                     let stream = UnixStream::connect(path).await.map_err(|error| self.absent(&error))?;
                     let (read, write) = stream.into_split();
                     talk(read, write, &line).await.map_err(|error| wrong(error.to_string()))
                 }
-                Helper::Program(path) => self.started(path, &line).await,
+                By::Program(path) => self.started(path, &line).await,
             }
         };
         let text = timeout(PATIENCE, answered)
@@ -152,9 +167,9 @@ impl Helper {
     }
 
     fn whom(&self) -> String {
-        match self {
-            Helper::Socket(path) => path.display().to_string(),
-            Helper::Program(path) => format!("{} {COMMAND}", path.display()),
+        match &self.by {
+            By::Socket(path) => path.display().to_string(),
+            By::Program(path) => format!("{} {COMMAND}", path.display()),
         }
     }
 }
@@ -178,14 +193,15 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let socket = Helper::Socket(folder.path().join("none.sock"));
+        let helper = |by| Helper { by, daemon: "0a1b2c3d".to_owned() };
+        let socket = helper(By::Socket(folder.path().join("none.sock")));
         let told = socket.list().await.unwrap_err().to_string();
         assert!(told.contains("none.sock") && told.contains("No such file"), "{told}");
-        let program = Helper::Program(folder.path().join("none"));
+        let program = helper(By::Program(folder.path().join("none")));
         let told = program.clear("shop").await.unwrap_err().to_string();
         assert!(told.contains("none redirect") && told.contains("No such file"), "{told}");
         // A program that says something else.
-        let told = Helper::Program("/bin/echo".into()).list().await.unwrap_err().to_string();
+        let told = helper(By::Program("/bin/echo".into())).list().await.unwrap_err().to_string();
         assert!(told.contains("gave no answer that is understood"), "{told}");
     }
 }

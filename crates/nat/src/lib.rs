@@ -9,6 +9,6 @@ mod rules;
 mod serve;
 mod tracked;
 
-pub use ask::{Helper, NatError};
+pub use ask::{By, Helper, NatError};
 pub use message::{Lead, Open};
 pub use serve::serve;

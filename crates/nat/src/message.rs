@@ -14,6 +14,8 @@ pub(crate) const LEADS: usize = 64;
 pub(crate) const TO: std::ops::RangeInclusive<u16> = 20_000..=32_000;
 /// Characters of a repository's name, so that it fits into the comment of a rule.
 const NAME: usize = 128;
+/// Characters of a daemon's name there.
+const DAEMON: usize = 16;
 
 /// New connections to an address are led to another port of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,11 +40,27 @@ pub struct Open {
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
     /// A repository's rules are to be these.
-    Set { version: u64, repository: String, leads: Vec<Lead> },
+    Set {
+        version: u64,
+        repository: String,
+        /// Whose of several daemons on this machine; an earlier version says nothing of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        daemon: Option<String>,
+        leads: Vec<Lead>,
+    },
     /// It is to have none.
-    Clear { version: u64, repository: String },
-    /// All rules that are turnout's.
-    List { version: u64 },
+    Clear {
+        version: u64,
+        repository: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        daemon: Option<String>,
+    },
+    /// All rules of that daemon's, and those that are nobody's by name.
+    List {
+        version: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        daemon: Option<String>,
+    },
     /// What is open to these ports.
     Open { version: u64, leads: Vec<Lead> },
 }
@@ -52,7 +70,7 @@ impl Request {
         match self {
             Request::Set { version, .. }
             | Request::Clear { version, .. }
-            | Request::List { version }
+            | Request::List { version, .. }
             | Request::Open { version, .. } => *version,
         }
     }
@@ -70,6 +88,15 @@ impl Request {
         };
         if let Some(name) = repository.filter(|name| !is_name(name)) {
             return Err(format!("{name:?} is no name of a repository"));
+        }
+        let daemon = match self {
+            Request::Set { daemon, .. } | Request::Clear { daemon, .. } | Request::List { daemon, .. } => {
+                daemon.as_ref()
+            }
+            Request::Open { .. } => None,
+        };
+        if let Some(name) = daemon.filter(|name| !is_daemon(name)) {
+            return Err(format!("{name:?} is no name of a daemon"));
         }
         if leads.len() > LEADS {
             return Err(format!("{} ports at a time; at most {LEADS} may be", leads.len()));
@@ -93,6 +120,11 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.len() <= NAME
         && !name.starts_with(['-', '.'])
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// As daemons on one machine are told apart.
+pub(crate) fn is_daemon(name: &str) -> bool {
+    (1..=DAEMON).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// What is answered.
@@ -122,8 +154,15 @@ mod tests {
         let set = |repository: &str, from: &str, to| Request::Set {
             version: VERSION,
             repository: repository.to_owned(),
+            daemon: None,
             leads: vec![Lead { from: from.parse().unwrap(), to }],
         };
+        let named = |daemon: &str| Request::Clear {
+            version: VERSION,
+            repository: "shop".to_owned(),
+            daemon: Some(daemon.to_owned()),
+        };
+        assert_eq!(named("0a1b2c3d").check(), Ok(()));
         assert_eq!(set("shop", "127.0.0.1:80", 20_000).check(), Ok(()));
         for (wrong, why) in [
             (set("shop", "127.0.0.1:80", 22), "only ports"),
@@ -131,7 +170,9 @@ mod tests {
             (set("a b", "127.0.0.1:80", 20_000), "no name"),
             (set("-j", "127.0.0.1:80", 20_000), "no name"),
             (set("a/b", "127.0.0.1:80", 20_000), "no name"),
-            (Request::List { version: 2 }, "version 2"),
+            (Request::List { version: 2, daemon: None }, "version 2"),
+            (named("a/b"), "no name of a daemon"),
+            (named(""), "no name of a daemon"),
         ] {
             assert!(wrong.check().unwrap_err().contains(why), "{wrong:?}");
         }

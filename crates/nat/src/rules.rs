@@ -1,11 +1,11 @@
 //! Rules as `iptables` takes and lists them. Pure.
 //!
-//! A rule of ours stands before the engine's own, and says so in its comment: `turnout/shop/127.0.0.1:80/20000`. Established
-//! connections are not touched by it, nor by its end: the kernel translates by the first packet of a connection.
+//! A rule of ours stands before the engine's own, and says so in its comment: `turnout/shop/127.0.0.1:80/20000/0a1b2c3d`, with the
+//! repository, both ports, and which daemon of this machine has it set (an earlier version left that out). Established connections are not touched by it, nor by its end: the kernel translates by the first packet of a connection.
 
 use std::net::SocketAddr;
 
-use crate::message::{Lead, is_name};
+use crate::message::{Lead, is_daemon, is_name};
 
 /// First part of the comment.
 const OURS: &str = "turnout";
@@ -33,15 +33,31 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn comment(repository: &str, lead: Lead) -> String {
-    format!("{OURS}/{repository}/{}/{}", lead.from, lead.to)
+/// Whose a rule is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Whose {
+    pub(crate) repository: String,
+    /// Of several daemons; `None`: an earlier version's.
+    pub(crate) daemon: Option<String>,
+}
+
+impl Whose {
+    /// Whether a daemon has to do with it: it is its own, or nobody's by name.
+    pub(crate) fn is_of(&self, daemon: Option<&str>) -> bool {
+        self.daemon.is_none() || self.daemon.as_deref() == daemon
+    }
+}
+
+fn comment(Whose { repository, daemon }: &Whose, lead: Lead) -> String {
+    let daemon = daemon.iter().map(|name| format!("/{name}")).collect::<String>();
+    format!("{OURS}/{repository}/{}/{}{daemon}", lead.from, lead.to)
 }
 
 /// All that leads one listener elsewhere.
-pub(crate) fn rules(repository: &str, lead: Lead) -> Vec<Rule> {
+pub(crate) fn rules(whose: &Whose, lead: Lead) -> Vec<Rule> {
     let Lead { from, to } = lead;
     let (ip, port) = (from.ip(), from.port());
-    let comment = comment(repository, lead);
+    let comment = comment(whose, lead);
     let to_whom = match ip.is_unspecified() {
         true => "-m addrtype --dst-type LOCAL".to_owned(),
         false => format!("-d {ip}"),
@@ -75,25 +91,29 @@ fn listed(line: &str) -> Vec<String> {
 }
 
 /// Rules of ours in a listing of a table, with whose and what they are.
-pub(crate) fn ours(table: &'static str, listing: &str) -> Vec<(String, Lead, Rule)> {
+pub(crate) fn ours(table: &'static str, listing: &str) -> Vec<(Whose, Lead, Rule)> {
     listing.lines().filter_map(|line| our(table, line)).collect()
 }
 
-fn our(table: &'static str, line: &str) -> Option<(String, Lead, Rule)> {
+fn our(table: &'static str, line: &str) -> Option<(Whose, Lead, Rule)> {
     let mut words = listed(line);
     let at = words.iter().position(|word| word == "--comment")?;
-    let mut parts = words.get(at + 1)?.splitn(4, '/');
+    let mut parts = words.get(at + 1)?.splitn(5, '/');
     if parts.next() != Some(OURS) {
         return None;
     }
     let repository = parts.next().filter(|name| is_name(name))?.to_owned();
     let from = parts.next()?.parse().ok()?;
     let to = parts.next()?.parse().ok()?;
+    let daemon = match parts.next() {
+        None => None,
+        Some(name) => Some(name.to_owned()).filter(|name| is_daemon(name)).map(Some)?,
+    };
     if words.len() < 2 || words.first().map(String::as_str) != Some("-A") {
         return None;
     }
     let spec = words.split_off(2);
-    Some((repository, Lead { from, to }, Rule { table, chain: words.pop()?, spec }))
+    Some((Whose { repository, daemon }, Lead { from, to }, Rule { table, chain: words.pop()?, spec }))
 }
 
 /// Ports that the engine publishes, from a listing of its chain.
@@ -111,6 +131,10 @@ pub(crate) fn published(listing: &str) -> Vec<u16> {
 mod tests {
     use super::*;
 
+    fn shops(daemon: Option<&str>) -> Whose {
+        Whose { repository: "shop".to_owned(), daemon: daemon.map(str::to_owned) }
+    }
+
     fn lead(from: &str, to: u16) -> Lead {
         Lead { from: from.parse().unwrap(), to }
     }
@@ -118,7 +142,7 @@ mod tests {
     #[test]
     fn rules_name_turnout_the_repository_and_both_ports() {
         let told = |from: &str| -> Vec<String> {
-            rules("shop", lead(from, 20_001)).iter().map(|rule| rule.arguments("-I").join(" ")).collect()
+            rules(&shops(None), lead(from, 20_001)).iter().map(|rule| rule.arguments("-I").join(" ")).collect()
         };
         assert_eq!(
             told("127.0.0.1:80"),
@@ -153,13 +177,28 @@ mod tests {
             -A INPUT -m comment --comment other/shop/127.0.0.1:80/20001 -j ACCEPT\n";
         let found = ours("nat", listing);
         assert_eq!(found.len(), 1, "{found:?}");
-        let (repository, found, rule) = &found[0];
-        assert_eq!((repository.as_str(), *found), ("shop", lead("127.0.0.1:80", 20_001)));
+        let (whose, found, rule) = &found[0];
+        assert_eq!((whose, *found), (&shops(None), lead("127.0.0.1:80", 20_001)));
         assert_eq!(
             rule.arguments("-D").join(" "),
             "-t nat -D OUTPUT -d 127.0.0.1/32 -p tcp -m tcp --dport 80 -m comment --comment turnout/shop/127.0.0.1:80/20001 -j DNAT \
              --to-destination 127.0.0.1:20001"
         );
+    }
+
+    #[test]
+    fn rules_of_another_daemon_are_told_from_ones_own_and_from_those_of_before() {
+        let of = |daemon: Option<&str>| {
+            let rule = &rules(&shops(daemon), lead("127.0.0.1:80", 20_001))[0];
+            let line = rule.arguments("-A").split_off(2).join(" ");
+            let (whose, found, _) = ours("nat", &line).remove(0);
+            assert_eq!((&whose, found), (&shops(daemon), lead("127.0.0.1:80", 20_001)), "{line}");
+            whose.is_of(Some("0a1b2c3d"))
+        };
+        assert!(of(Some("0a1b2c3d")) && of(None));
+        assert!(!of(Some("00000000")));
+        let odd = "-A OUTPUT -m comment --comment turnout/shop/127.0.0.1:80/20001/a-b -j ACCEPT";
+        assert_eq!(ours("nat", odd).len(), 0);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use rustix::net::{SocketAddrUnix, sockopt};
 use crate::{
     listens,
     message::{Answer, BYTES, Lead, Request},
-    rules::{self, Rule},
+    rules::{self, Rule, Whose},
     tracked,
 };
 
@@ -89,10 +89,17 @@ fn may_ask(stdin: &impl AsFd) -> Result<Rights, String> {
 
 fn carry_out(request: &Request, whose: Rights) -> Answer {
     let done = match request {
-        Request::Set { repository, leads, .. } => set(repository, leads, whose).map(|without| Answer::Done { without }),
-        Request::Clear { repository, .. } => clear(repository, &[]).map(|()| Answer::Done { without: Vec::new() }),
-        Request::List { .. } => all().map(|all| {
-            let leads: BTreeSet<(String, Lead)> = all.into_iter().map(|(_, whose, lead, _)| (whose, lead)).collect();
+        Request::Set { repository, daemon, leads, .. } => {
+            let of = Whose { repository: repository.clone(), daemon: daemon.clone() };
+            set(&of, leads, whose).map(|without| Answer::Done { without })
+        }
+        Request::Clear { repository, daemon, .. } => {
+            let of = Whose { repository: repository.clone(), daemon: daemon.clone() };
+            clear(&of, &[]).map(|()| Answer::Done { without: Vec::new() })
+        }
+        Request::List { daemon, .. } => all().map(|all| {
+            let own = all.into_iter().filter(|(_, whose, ..)| whose.is_of(daemon.as_deref()));
+            let leads: BTreeSet<(String, Lead)> = own.map(|(_, whose, lead, _)| (whose.repository, lead)).collect();
             Answer::Leads { leads: leads.into_iter().collect() }
         }),
         Request::Open { leads, .. } => {
@@ -107,13 +114,13 @@ fn carry_out(request: &Request, whose: Rights) -> Answer {
 }
 
 /// Adds what is missing before it takes away what is too much, so that a listener that stays led is led all the while.
-fn set(repository: &str, leads: &[Lead], whose: Rights) -> Result<Vec<String>, String> {
+fn set(of: &Whose, leads: &[Lead], whose: Rights) -> Result<Vec<String>, String> {
     let mut published = rules::published(&run(V4, &["-t", "nat", "-S", rules::PUBLISHED])?);
     published
         .extend(run(V6, &["-t", "nat", "-S", rules::PUBLISHED]).iter().flat_map(|listing| rules::published(listing)));
     let listening = listening();
     let mine: Vec<Lead> =
-        all()?.into_iter().filter(|(_, whose, ..)| whose == repository).map(|(.., lead, _)| lead).collect();
+        all()?.into_iter().filter(|(_, whose, ..)| is_same(whose, of)).map(|(.., lead, _)| lead).collect();
     for lead in leads {
         // One that is led already may have lost its container meanwhile.
         let known = published.contains(&lead.from.port()) || mine.contains(lead);
@@ -131,16 +138,16 @@ fn set(repository: &str, leads: &[Lead], whose: Rights) -> Result<Vec<String>, S
     let mut without = Vec::new();
     for lead in leads {
         let program = if lead.from.is_ipv4() { V4 } else { V6 };
-        let added = rules::rules(repository, *lead).iter().try_for_each(|rule| add(program, rule));
+        let added = rules::rules(of, *lead).iter().try_for_each(|rule| add(program, rule));
         match added {
             Ok(()) => {}
             // The engine publishes for IPv6 also where the kernel translates none of it.
             Err(message) if program == V6 => {
-                clear(repository, &[lead])?;
+                clear(of, &[lead])?;
                 without.push(format!("{}: {message}", lead.from));
             }
             Err(message) => {
-                return Err(match clear(repository, &[]) {
+                return Err(match clear(of, &[]) {
                     Ok(()) => message,
                     Err(more) => format!("{message}; what was added is still there: {more}"),
                 });
@@ -148,7 +155,8 @@ fn set(repository: &str, leads: &[Lead], whose: Rights) -> Result<Vec<String>, S
         }
     }
     for (program, whose, lead, rule) in all()? {
-        if whose == repository && !leads.contains(&lead) {
+        // One of an earlier version leads as ours does, which is there by now.
+        if is_same(&whose, of) && (whose != *of || !leads.contains(&lead)) {
             remove(program, &rule)?;
         }
     }
@@ -167,20 +175,25 @@ fn listening() -> Vec<(SocketAddr, u32)> {
 }
 
 /// Removes a repository's rules; only those of these, where some are named.
-fn clear(repository: &str, only: &[&Lead]) -> Result<(), String> {
+fn clear(of: &Whose, only: &[&Lead]) -> Result<(), String> {
     for (program, whose, lead, rule) in all()? {
-        if whose == repository && (only.is_empty() || only.contains(&&lead)) {
+        if is_same(&whose, of) && (only.is_empty() || only.contains(&&lead)) {
             remove(program, &rule)?;
         }
     }
     Ok(())
 }
 
+/// Whether a rule is a repository's of this daemon, or of one that did not say which.
+fn is_same(whose: &Whose, of: &Whose) -> bool {
+    whose.repository == of.repository && whose.is_of(of.daemon.as_deref())
+}
+
 const V4: &str = "iptables";
 const V6: &str = "ip6tables";
 
 /// All rules that are turnout's, and the program that knows them. A kernel without translation of IPv6 has none of it.
-fn all() -> Result<Vec<(&'static str, String, Lead, Rule)>, String> {
+fn all() -> Result<Vec<(&'static str, Whose, Lead, Rule)>, String> {
     let mut all = Vec::new();
     for (program, table) in [(V4, "nat"), (V4, "filter"), (V6, "nat"), (V6, "filter")] {
         let listing = match run(program, &["-t", table, "-S"]) {

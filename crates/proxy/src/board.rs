@@ -315,6 +315,13 @@ impl Waiting {
     }
 }
 
+impl Tally {
+    /// Whether more wait than may. For who counts itself.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.waiting.load(Relaxed) > WAITING
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.tally.waiting.fetch_sub(1, Relaxed);

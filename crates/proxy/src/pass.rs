@@ -18,7 +18,7 @@ use tokio::{
         tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use crate::{
@@ -31,6 +31,8 @@ use crate::{
 
 /// How long a client waits for a container that takes its connection: one that starts anew is there again by then.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request or a connection waits while its repository is held.
+pub(crate) const HOLD_TIME: Duration = Duration::from_secs(30);
 /// How long one container may take to accept. It is on this machine.
 pub(crate) const ACCEPT: Duration = Duration::from_secs(2);
 /// Pause before targets that refused are tried again.
@@ -92,14 +94,25 @@ pub(crate) async fn pass(
     }
 }
 
-/// Connects to a target. One that refuses is followed by the next, and all of them are tried again for a while; the table
+/// Connects to a target, once nobody holds its repository. One that refuses is followed by the next, and all of them are tried again for a while; the table
 /// is asked each time, for it may have changed. Nothing that the client sent was read yet, so nothing is sent twice.
 async fn find(peer: IpAddr, listen: SocketAddr, host: &str, first: Claim, board: &Board) -> Option<(Claim, TcpStream)> {
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut next = Some(first);
     loop {
         if let Some(claim) = next.take().or_else(|| board.claim_named(listen, host, peer, &tried)) {
+            // Looked at after it was counted in, as a request does.
+            let serving = std::sync::Arc::clone(claim.serving());
+            if serving.standing.held() {
+                drop(claim);
+                if serving.tally.is_crowded() || timeout(HOLD_TIME, serving.standing.resumed()).await.is_err() {
+                    return None;
+                }
+                deadline = Instant::now() + PATIENCE;
+                tried.clear();
+                continue;
+            }
             let until = deadline.min(Instant::now() + ACCEPT);
             match timeout_at(until, connect(claim.target())).await {
                 Ok(Ok(container)) => return Some((claim, container)),

@@ -13,7 +13,7 @@ use crate::{
     facts::Facts,
     found,
     gate::gate,
-    jobs, links, measures, pace,
+    jobs, known, links, measures, pace,
     refusal::Cause,
     refuse, routes,
     said::Said,
@@ -132,6 +132,7 @@ fn fates(view: &View<'_>, classes: &Classes<'_>, notes: &mut Vec<Note>) -> BTree
             joined: unit.iter().filter(|other| **other != name).map(|other| (*other).to_owned()).collect(),
             scheduler: view.scheduler(name).is_some(),
             front: if names.is_empty() { coloured_front(view, classes, name) } else { Some(Front::Keeps(names)) },
+            unkept: unkept(view, name),
             replicas: service.scale(),
             order: class.moves().then(|| pace::order(view, name, class, unit, notes)),
             gate: class.moves().then(|| gate(view, name)),
@@ -139,6 +140,14 @@ fn fates(view: &View<'_>, classes: &Classes<'_>, notes: &mut Vec<Note>) -> BTree
         fates.insert(name.to_owned(), fate);
     }
     fates
+}
+
+/// The engine that it is, if that writes no storage and holds what nobody could do without.
+fn unkept(view: &View<'_>, name: &str) -> Option<&'static str> {
+    let (what, _) = view.engine(name)?;
+    let expendable = view.said.of_this(name, |said| said.expendable).is_some_and(|(expendable, _)| expendable);
+    let writes = view.writers.written(name).next().is_some();
+    (!writes && !expendable && !known::holds_nothing(what)).then_some(what)
 }
 
 /// Front (a): routed, a proxy, and others of its colour behind it.

@@ -152,6 +152,8 @@ pub struct Fate {
     pub scheduler: bool,
     /// What kind of front it is, if one.
     pub front: Option<Front>,
+    /// What it is, if that is an engine whose data lies in its container alone, and nobody said that it may be lost.
+    pub unkept: Option<&'static str>,
     /// How many containers: the proxy's targets, if it is routed.
     pub replicas: u32,
     /// What comes first; of services that change colour.

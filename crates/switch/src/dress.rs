@@ -260,6 +260,17 @@ fn keep_name(service: &mut Service, nameless: &BTreeSet<String>) {
     }
 }
 
+/// The engine's name of a Compose network in the project of what stays.
+pub fn network_name(project: &Project, key: &str, staying: &str) -> String {
+    let own = format!("{}_{key}", project.name);
+    let known = project.networks.get(key).and_then(Option::as_ref);
+    match known.filter(|network| !network.name.is_empty() && (network.external || network.name != own)) {
+        Some(network) => network.name.clone(),
+        None if known.is_some_and(|network| network.external) => key.to_owned(),
+        None => format!("{staying}_{key}"),
+    }
+}
+
 /// Gives networks of the project's own the names of another project; those that nobody uses there go. Two networks cannot
 /// have one subnet or bridge, so what was asked for of that kind stays with nobody but the project that it was written for.
 fn own_networks(dressed: &mut Project, project: &Project, name: &str) {

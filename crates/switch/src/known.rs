@@ -264,13 +264,18 @@ pub(crate) fn engine_image(image: &str) -> Option<&'static str> {
     ENGINES.iter().find_map(found)
 }
 
+/// Whether an engine is one that has nothing which it does not get again by itself.
+pub(crate) fn holds_nothing(what: &str) -> bool {
+    matches!(what, "Memcached" | "a connection pool of PostgreSQL" | "a virus scanner with its signatures")
+}
+
 /// The engine whose port this is.
 pub(crate) fn engine_port(port: u16) -> Option<&'static str> {
     ENGINE_PORTS.iter().find(|(known, _)| *known == port).map(|(_, what)| *what)
 }
 
 /// Whose port this is, if it is known to be no HTTP.
-pub(crate) fn not_http(port: u16) -> Option<&'static str> {
+pub fn not_http(port: u16) -> Option<&'static str> {
     OTHER_PORTS.iter().find(|(known, _)| *known == port).map(|(_, what)| *what).or_else(|| engine_port(port))
 }
 
@@ -363,6 +368,14 @@ mod tests {
         ] {
             assert_eq!(engine_image(image), what, "{image}");
         }
+    }
+
+    #[test]
+    fn engines_that_hold_nothing_are_known_by_the_names_that_they_have_here() {
+        for image in ["memcached", "pgbouncer", "clamav"] {
+            assert!(holds_nothing(engine_image(image).unwrap()), "{image}");
+        }
+        assert!(!holds_nothing(engine_image("redis").unwrap()));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use derive::derive;
 pub use derived::Derived;
 pub use explain::explain;
 pub use facts::{Facts, FileFacts, FileKind, ImageFacts, Keeps, ReadFrom};
-pub use known::Why;
+pub use known::{Why, not_http};
 pub use measures::not_kept as measures_not_kept;
 pub use refusal::Refusal;
 pub use said::Said;

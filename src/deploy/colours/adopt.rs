@@ -2,14 +2,16 @@
 //! so turnout-proxy stands in for them at other ports; where that can be had, the kernel leads new connections there, and
 //! requests can wait from then on. What was begun is in the store: whoever finds it later ends it, one way or the other.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
 use super::{
-    super::{Deployer, Failure, called_off, now_ms, of::Of},
+    super::{Deployer, Failure, now_ms, of::Of},
     lead::Lead,
-    led::{in_place_routes, leads, routes, target},
+    led::{in_place_routes, returning, routes, staying_routes, target},
+    left_behind,
+    look::Looked,
     made::{Made, MadeRoute, MadeService, stands_in},
     mend::stands_still,
     ports,
@@ -21,50 +23,26 @@ use crate::{
     config::Repo,
     engine::{Engine, Wake},
     gate::{Ask, Protocol, Spoken, ready_within},
-    nat::{Helper, NatError},
-    report::{Reporter, counted},
+    report::Reporter,
     rollout::Generation,
-    steer::{Steer, program_beside},
+    steer::Steer,
     store::{ColourRecord, ColourStanding},
 };
 
-/// The helper's socket, beside the proxy's.
-const HELPER: &str = "turnout-redirect.sock";
 /// How long what runs in place may take to say what it speaks.
 const SPEAKS: Duration = Duration::from_secs(5);
 /// How long connections from before are waited for, which are not the proxy's and cannot wait there.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
 /// How long requests under way are waited for while others are held: those may wait no longer than 30 seconds in all.
-pub(super) const IN_FLIGHT: Duration = Duration::from_secs(8);
+const IN_FLIGHT: Duration = Duration::from_secs(8);
+/// The same for connections of bytes.
+const BYTES_IN_FLIGHT: Duration = Duration::from_secs(2);
 /// How long a port may take to become the proxy's once its former container has ended.
-const BINDS: Duration = Duration::from_secs(10);
-/// For connections that were being made to a port that stands in when its rules went.
-const LATE: Duration = Duration::from_secs(1);
+pub(super) const BINDS: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 impl Deployer {
-    /// Whoever sets rules of the kernel: the helper of a service manager, or a process of its own with the daemon's rights.
-    ///
-    /// # Errors
-    /// There is no program for it.
-    pub(super) fn redirects(&self) -> Result<Helper, Failure> {
-        let socket = self.planner.settings.proxy_socket.with_file_name(HELPER);
-        if std::fs::symlink_metadata(&socket).is_ok() {
-            return Ok(Helper::Socket(socket));
-        }
-        let own = std::env::current_exe().map_err(|error| Failure::new(format!("where turnout lies: {error}")))?;
-        Ok(Helper::Program(program_beside(&own)?))
-    }
-
-    /// Why new connections cannot be led to the proxy by the kernel; `None`: they can.
-    pub(super) async fn not_led(&self) -> Option<String> {
-        match self.redirects() {
-            Ok(helper) => helper.list().await.err().map(|error| error.to_string()),
-            Err(failure) => Some(failure.summary),
-        }
-    }
-
     /// What an adoption does to requests, in words.
     pub(super) async fn says_adoption(&self, adopts: &Adopts, colour: &str) -> String {
         let Adopts { project, stays, .. } = adopts;
@@ -90,8 +68,7 @@ impl Deployer {
         }
     }
 
-    /// The project that runs in place, from the time before the switch; `None` where there is none. `staying`: services that
-    /// will stay. `keeps`: those whose data has to be there afterwards.
+    /// The project that runs in place, from the time before the switch; `None` where there is none.
     ///
     /// # Errors
     /// When the engine does not answer, or data would be left behind.
@@ -100,26 +77,28 @@ impl Deployer {
         engine: &Engine,
         project: &str,
         colour: &str,
-        staying: impl Fn(&str) -> bool,
-        keeps: impl Fn(&str) -> bool,
+        looked: &Looked,
     ) -> Result<Option<Adopts>, Failure> {
         let all = engine.containers(project, true).await?;
         if !all.iter().any(|one| !one.oneoff) {
             return Ok(None);
         }
-        let nameless = engine.nameless_volumes(project).await?;
-        if let Some((service, path)) = nameless.into_iter().find(|(service, _)| keeps(service)) {
-            return Err(Failure::new(format!(
-                "{project} runs in place, and {service} writes {path} into a volume without a name: none but this very \
-                 container finds it again, and with `switch` {service} would begin with an empty one"
-            ))
-            .hint(format!(
-                "nothing was changed; give it a name (`volumes: [\"data:{path}\"]` at {service}, and `data:` below `volumes`), deploy \
-                 once without `switch`, and bring over what is in it"
-            )));
+        for (service, volume) in engine.nameless_volumes(project).await? {
+            let (colours, stays) = (&looked.colour.project, &looked.staying.project);
+            let keeps = looked.derived.services.get(&service).is_some_and(|fate| left_behind::keeps(fate.class));
+            if keeps && left_behind::covered(&[stays, colours], &service, &volume.target) {
+                return Err(left_behind::refused(project, &service, &volume.target));
+            }
         }
         let runs = all.into_iter().filter(|one| !one.oneoff && matches!(one.state.as_str(), "running" | "restarting"));
-        let stays: BTreeSet<String> = runs.map(|one| one.service).filter(|name| staying(name)).collect();
+        let staying = |name: &String| looked.staying.project.services.contains_key(name);
+        let stays: BTreeSet<String> = runs.map(|one| one.service).filter(staying).collect();
+        let without = engine.without_storage(project).await?;
+        let bare = stays.iter().filter(|name| without.contains(*name));
+        let lost = bare.filter_map(|name| Some((name, looked.derived.services.get(name)?.unkept?))).next();
+        if let Some((service, what)) = lost {
+            return Err(left_behind::lost(project, service, what, &looked.staying.project.name));
+        }
         let (project, colour) = (project.to_owned(), colour.to_owned());
         Ok(Some(Adopts { project, colour, stays: stays.into_iter().collect(), led: None }))
     }
@@ -155,9 +134,17 @@ impl Deployer {
             Some(_) => engine.published(&adopts.project).await?,
             None => Vec::new(),
         };
-        for route in in_place_routes(&way.made, &published) {
+        // What stays keeps its ports, but its containers are others afterwards.
+        let stays =
+            |name: &str| !adopts.beside() && way.staying_project().is_some_and(|of| of.services.contains_key(name));
+        let returning = staying_routes(&published, DRAIN.as_secs(), stays);
+        for route in in_place_routes(&way.made, &published).into_iter().chain(returning) {
+            let returns = stays(&route.service);
             match speaks(route).await {
-                Ok(route) => made.routes.push(route),
+                Ok(route) => {
+                    made.returns.extend(route.listen.iter().filter(|_| returns));
+                    made.routes.push(route);
+                }
                 Err(why) => {
                     recorder.warn(format!("{} does not answer, and keeps its port to its end: {why}", adopts.project))
                 }
@@ -206,64 +193,6 @@ impl Deployer {
         Ok(())
     }
 
-    /// Sets the rules, and looks whether they do what they say.
-    pub(super) async fn lead_by_kernel(&self, repo: &str, made: &Made, steer: &Steer) -> Result<Vec<String>, String> {
-        let helper = self.redirects().map_err(|failure| failure.summary)?;
-        let taken = taken(steer, repo).await;
-        let without = helper.set(repo, &leads(made)).await.map_err(|error| error.to_string())?;
-        let listens: Vec<SocketAddr> =
-            made.routes.iter().flat_map(|route| route.listen.clone()).filter(SocketAddr::is_ipv4).collect();
-        let until = Instant::now() + BINDS;
-        let Some(listen) = listens.first() else { return Ok(without) };
-        while self::taken(steer, repo).await <= taken {
-            if Instant::now() >= until {
-                let _ = helper.clear(repo).await;
-                return Err(format!("rules for {listen} were set, and led nothing"));
-            }
-            let mut to = *listen;
-            if to.ip().is_unspecified() {
-                to.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-            }
-            let _ = tokio::time::timeout(LOOK, tokio::net::TcpStream::connect(to)).await;
-            sleep(LOOK).await;
-        }
-        Ok(without)
-    }
-
-    /// Connections that were there before are the engine's to their end: they have some time for it.
-    async fn await_older(&self, of: Of<'_>, made: &Made, project: &str) -> Result<(), Failure> {
-        let (helper, leads) = (self.redirects()?, leads(made));
-        let until = Instant::now() + DRAIN;
-        let mut told = false;
-        loop {
-            let open = match helper.open(&leads).await {
-                Ok(Some(open)) => open.direct,
-                _ => {
-                    of.recorder.info(
-                        "the kernel does not say how many older connections are open: none is waited for".to_owned(),
-                    );
-                    return Ok(());
-                }
-            };
-            if open == 0 {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                let open = counted(open, "older connection");
-                of.recorder.warn(format!("still open to {project}: {open}; what is open ends with it"));
-                return Ok(());
-            }
-            if !std::mem::replace(&mut told, true) {
-                let (open, left) = (counted(open, "older connection"), DRAIN.as_secs());
-                of.recorder.info(format!("open to {project}: {open}; there are {left} s to end"));
-            }
-            if of.cancel.is_cancelled() {
-                return Err(called_off::failure("waiting for older connections"));
-            }
-            sleep(LOOK * 4).await;
-        }
-    }
-
     /// Requests are held, where they can be, and those under way have ended; a port that comes free is the proxy's, where the
     /// kernel does not lead its connections.
     pub(super) async fn before_it_ends(
@@ -279,10 +208,7 @@ impl Deployer {
             way.held = true;
             steer.hold(&of.repo.name).await?;
             of.recorder.info(format!("requests wait while {} ends and {} starts", adopts.project, way.project));
-            let until = Instant::now() + IN_FLIGHT;
-            while in_flight(&steer, &of.repo.name).await > 0 && Instant::now() < until {
-                sleep(LOOK).await;
-            }
+            await_in_flight(&steer, &of.repo.name).await;
         }
         if !led.by_kernel {
             let wanted = routes(&led.made, way.age(generation), &adopts.colour, generation, false);
@@ -337,11 +263,17 @@ impl Deployer {
         let was = Made::read(&old.made).map_err(Failure::new)?;
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let mut wanted = made.repository(next_age(steer, repo, live).await?, &live.colour, number(live.generation));
-        stands_in(&mut wanted, &was.stand_ins, false);
+        let again = self.led_again(engine, &repo.project, &was).await?;
+        again.join(&mut wanted, &live.colour, number(live.generation));
+        stands_in(&mut wanted, &was, false);
         steer.apply(&repo.name, &wanted).await?;
         engine.rest(&old.project, &[]).await?;
-        await_listening(steer, &repo.name).await?;
+        await_listening(steer, &repo.name, &was).await?;
         self.lead_no_more(&repo.name).await?;
+        if !again.routes.is_empty() {
+            // Their connections are no colour's, and end with their next answer.
+            self.await_led(&again).await;
+        }
         let wanted = made.repository(next_age(steer, repo, live).await?, &live.colour, number(live.generation));
         steer.apply(&repo.name, &wanted).await?;
         self.store.forget_in_place(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
@@ -398,64 +330,17 @@ impl Deployer {
         self.store.forget_in_place(&repo.name).await.map_err(|error| Failure::new(error.to_string()))
     }
 
-    /// New connections go where they are made to. Those that were being made are waited for.
-    pub(super) async fn lead_no_more(&self, repo: &str) -> Result<(), Failure> {
-        match self.redirects()?.clear(repo).await {
-            Ok(()) => {}
-            // Who cannot look could not set any either.
-            Err(NatError::Absent { .. } | NatError::Refused(_)) if self.not_led().await.is_some() => {}
-            Err(error) => {
-                return Err(Failure::new(format!("rules of the kernel for {repo} could not be removed: {error}")));
-            }
+    /// Listeners that are the engine's again, with who has them now.
+    pub(super) async fn led_again(&self, engine: &Engine, project: &str, was: &Made) -> Result<Made, Failure> {
+        if was.returns.is_empty() {
+            return Ok(Made::default());
         }
-        sleep(LATE).await;
-        Ok(())
-    }
-
-    /// Connections that were led to the proxy have some time to end there.
-    pub(super) async fn await_led(&self, made: &Made) {
-        let (Ok(helper), leads) = (self.redirects(), leads(made)) else { return };
-        let until = Instant::now() + DRAIN;
-        while Instant::now() < until {
-            match helper.open(&leads).await {
-                Ok(Some(open)) if open.led > 0 => sleep(LOOK * 4).await,
-                _ => return,
-            }
-        }
-    }
-
-    /// At a start: rules that nobody needs any more.
-    pub(super) async fn forget_leads(&self) {
-        let Ok(helper) = self.redirects() else { return };
-        let Ok(leads) = helper.list().await else { return };
-        let repos: BTreeSet<String> = leads.into_iter().map(|(repo, _)| repo).collect();
-        let Ok(places) = self.store.places().await else { return };
-        for repo in repos {
-            let Ok(stands) = self.recorded(&repo).await else { continue };
-            // Another turnout on this machine leads its own, and a connection of it would be refused without them.
-            let own = !stands.all.is_empty() || stands.switch.is_some() || places.iter().any(|one| one.repo == repo);
-            if !own {
-                tracing::info!(
-                    repo,
-                    "rules of the kernel lead connections of a repository that is not known here: they are left alone"
-                );
-                continue;
-            }
-            if stands.in_place().is_none() && stands.leaving().is_none() {
-                match helper.clear(&repo).await {
-                    Ok(()) => tracing::warn!(
-                        repo,
-                        "rules of the kernel that led connections elsewhere were left over, and are removed"
-                    ),
-                    Err(error) => tracing::error!(repo, "rules of the kernel are left over: {error}"),
-                }
-            }
-        }
+        Ok(was.returned(returning(was, &engine.published(project).await?)))
     }
 }
 
 /// The route, with what is spoken there now.
-async fn speaks(route: MadeRoute) -> Result<MadeRoute, String> {
+pub(super) async fn speaks(route: MadeRoute) -> Result<MadeRoute, String> {
     let Some(target) = route.targets.first() else { return Ok(route) };
     let spoken = match route.http {
         Some(false) => Spoken::Tcp,
@@ -466,18 +351,13 @@ async fn speaks(route: MadeRoute) -> Result<MadeRoute, String> {
     Ok(MadeRoute { http: Some(ready.protocol == Protocol::Http), ..route })
 }
 
-/// Connections that the proxy has taken for a repository. What cannot be told counts as none.
-async fn taken(steer: &Steer, repo: &str) -> u64 {
-    let Ok(status) = steer.status().await else { return 0 };
-    status.routes.iter().filter(|route| route.repository == repo).map(|route| route.taken).sum()
-}
-
-/// Waits until turnout-proxy has its listeners again.
-pub(super) async fn await_listening(steer: &Steer, repo: &str) -> Result<(), Failure> {
+/// Waits until turnout-proxy has its listeners again, but for those that are the engine's.
+pub(super) async fn await_listening(steer: &Steer, repo: &str, of: &Made) -> Result<(), Failure> {
     let until = Instant::now() + BINDS;
     loop {
         let status = steer.status().await?;
-        let waits = status.routes.iter().filter(|route| route.repository == repo && !route.listening);
+        let own = status.routes.iter().filter(|route| route.repository == repo && !of.returns.contains(&route.listen));
+        let waits = own.filter(|route| !route.listening);
         let waits: BTreeSet<String> = waits.map(|route| route.listen.to_string()).collect();
         if waits.is_empty() {
             return Ok(());
@@ -490,11 +370,22 @@ pub(super) async fn await_listening(steer: &Steer, repo: &str) -> Result<(), Fai
     }
 }
 
-/// Requests under way at a repository's colours.
-pub(super) async fn in_flight(steer: &Steer, repo: &str) -> u64 {
-    let Ok(status) = steer.status().await else { return 0 };
-    let own = status.routes.iter().filter(|route| route.repository == repo && route.requests > 0);
-    own.flat_map(|route| &route.colours).map(|colour| colour.open.saturating_sub(colour.tunnels)).sum()
+/// Waits for what is under way at a repository's colours, once nothing new comes: requests, and for a shorter time connections of
+/// bytes, many of which last.
+pub(super) async fn await_in_flight(steer: &Steer, repo: &str) {
+    let began = Instant::now();
+    while began.elapsed() < IN_FLIGHT {
+        let Ok(status) = steer.status().await else { return };
+        let open = |bytes: bool| {
+            let own = status.routes.iter().filter(|route| route.repository == repo && (route.requests == 0) == bytes);
+            let open = own.flat_map(|route| &route.colours).map(|colour| colour.open.saturating_sub(colour.tunnels));
+            open.sum::<u64>() > 0
+        };
+        if !open(false) && (!open(true) || began.elapsed() >= BYTES_IN_FLIGHT) {
+            return;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// The number of the next change of a repository's routes.

@@ -54,7 +54,7 @@ impl Deployer {
         ))
         .hint(format!(
             "nothing was changed; to keep what was, write in repos.yaml, {}: switch: {{ services: {{ {} }} }}; for the new class \
-             take the stack down and deploy it anew (its volumes stay)",
+             deploy once without `switch` and once with it again (turnout plan says both times what waits; volumes stay)",
             repo.name,
             lines.join(", ")
         )))

@@ -2,7 +2,7 @@
 //! that run. Reads, changes nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -12,6 +12,7 @@ use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     canary::Canary,
     facts,
+    gateways::{self, Gateways},
     judged::Judged,
     made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
     mistaken, obtained, other, ports,
@@ -50,6 +51,8 @@ pub struct Looked {
     pub staying: TreeProject,
     /// What brings the colour back.
     pub made: Made,
+    /// Where fronts that keep their ports find turnout-proxy.
+    pub gateways: Gateways,
 }
 
 /// What a look at the colours of a repository needs.
@@ -99,20 +102,22 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     };
     let fault = |missing: dress::Missing| Failure::new(missing.to_string());
     let coloured = dress::coloured(&moving.project, &derived, &dressed).map_err(fault)?;
-    let mut dressed = StayingDress { name: repo.project.clone(), ..StayingDress::default() };
+    let gateways = Gateways::of(engine, &remaining.project, &repo.project, &derived).await?;
+    let addresses = gateways.addresses();
+    let mut dressed = StayingDress { name: repo.project.clone(), gateways: addresses, ..StayingDress::default() };
     let mut stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     dressed.volumes = from_before(engine, &stays).await?;
     if !dressed.volumes.is_empty() {
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
-    let made = Made { snapshots: copies, ..made(&derived, &coloured, &loopback, &listeners) };
+    let made = Made { snapshots: copies, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
     refuse_late_jobs(repo, &made)?;
     refuse_no_share(repo, &made)?;
     moving.project = coloured.project.clone();
     remaining.project = stays;
     remaining.stack.project.clone_from(&repo.project);
     remaining.warnings.clear();
-    Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
+    Ok(Looked { derived, colour: moving, coloured, staying: remaining, made, gateways })
 }
 
 /// The copies of mounted files that a colour reads.
@@ -180,13 +185,9 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
     let mut refused: Vec<String> = means.iter().flat_map(|means| other::not_shared(means, &derived.canary)).collect();
     for route in &derived.routes {
         let place = || format!("the route to {}:{}", route.service, route.port);
-        if let Listen::Gateway { front, .. } = &route.listen {
-            refused.push(format!(
-                "{} comes from {front}, which keeps its ports: not there yet; write: services: {{ {front}: routed }}",
-                place()
-            ));
-        }
-        if let Some(means) = means.filter(|means| !means.bytes && !route.spoken.may_be_http()) {
+        if let Some(means) = means.filter(|means| !means.bytes && !route.spoken.may_be_http())
+            && matches!(route.listen, Listen::Other { .. })
+        {
             refused.push(format!(
                 "{} is no HTTP, and {} is told to lead HTTP only; take it out of `adapter`",
                 place(),
@@ -202,6 +203,7 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         let beside = beside(route).into_iter().map(str::to_owned);
         refused.extend(hosts.chain(path).chain(networks).chain(beside).map(|why| format!("{}: {why}", place())));
     }
+    refused.extend(gateways::refused(derived));
     refused.extend(reach::not_kept(derived));
     if derived.promote_deadline.from != Origin::Default && derived.promote.value != Promote::Manual {
         refused.push(
@@ -262,8 +264,8 @@ async fn listeners(store: &Store, repo: &Repo, derived: &Derived) -> Result<BTre
 fn made(
     derived: &Derived,
     coloured: &Coloured,
-    loopback: &BTreeMap<(String, u16), u16>,
-    listeners: &BTreeMap<(String, u16), u16>,
+    (loopback, listeners): (&BTreeMap<(String, u16), u16>, &BTreeMap<(String, u16), u16>),
+    gateways: &Gateways,
 ) -> Made {
     let project = &coloured.project;
     let first = switch::stage::stages(coloured, derived).first;
@@ -282,13 +284,18 @@ fn made(
     let routes = derived.routes.iter().filter_map(|route| {
         let key = (route.service.clone(), route.port);
         let first = *loopback.get(&key)?;
+        let mut front = None;
         let listen = match &route.listen {
             Listen::Host { addresses, port } => {
                 let port = port.or_else(|| listeners.get(&key).copied())?;
                 addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
             }
             Listen::Other { .. } => Vec::new(),
-            Listen::Gateway { .. } => return None,
+            Listen::Gateway { network, port, .. } => {
+                let (at, subnet) = gateways.listens(network, *port).unzip();
+                front = Some(subnet.unwrap_or_default());
+                at.into_iter().collect()
+            }
         };
         let fate = derived.services.get(&route.service)?;
         let gate = fate.gate.as_ref()?;
@@ -318,17 +325,28 @@ fn made(
             proxied_by: route.proxied_by.clone(),
             proxy_protocol: route.proxy_protocol,
             health: (gate.page.from != Origin::Default).then(|| gate.page.value.clone()),
+            front,
         })
     });
+    // Two fronts of one network find it at one place.
+    let mut all: Vec<MadeRoute> = Vec::new();
+    for route in routes {
+        if route.front.is_none()
+            || all.iter().all(|known| (&known.service, &known.listen) != (&route.service, &route.listen))
+        {
+            all.push(route);
+        }
+    }
     Made {
         services: services.collect(),
-        routes: routes.collect(),
+        routes: all,
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
         judged: Judged::of(derived),
         promotion: promotion(derived),
         led_by: derived.adapter.as_ref().map(other::word),
         stand_ins: BTreeMap::new(),
+        returns: BTreeSet::new(),
         snapshots: Vec::new(),
         reach: Reach::of(derived),
         canary: Canary::of(derived),

@@ -1,7 +1,11 @@
 //! What a colour was made as: all that is needed to send requests to it, to stop it, and to bring it back without git and
 //! without a build. Kept with the colour's record, as JSON. Pure.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +42,9 @@ pub struct Made {
     /// Of what runs in place: ports that stand in for its own at the proxy, by these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stand_ins: BTreeMap<SocketAddr, u16>,
+    /// Of these listeners those that are the engine's before and afterwards: of what stays.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub returns: BTreeSet<SocketAddr>,
     /// Copies of mounted files that its containers read.
     #[serde(default)]
     pub snapshots: Vec<MadeSnapshot>,
@@ -130,6 +137,10 @@ pub struct MadeRoute {
     /// The page that is asked for from outside as well, and answered by its containers while a page of maintenance is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
+    /// The range of the network from which a front that keeps its ports sends its requests: what it says of their clients is
+    /// believed. The proxy listens on the gateway of that network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<String>,
 }
 
 /// What containers speak beside HTTP/1.1 and bytes.
@@ -239,6 +250,9 @@ impl Made {
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
             let proxied_by: Vec<Network> = route.proxied_by.iter().filter_map(|of| Network::read(of).ok()).collect();
+            // Bytes say nothing of their clients.
+            let trusts = route.http == Some(true) || route.speaks == Speaks::H2c;
+            let trusted = route.front.as_ref().filter(|_| trusts).and_then(|front| Network::read(front).ok());
             let health: Vec<Prefix> = route.health.iter().filter_map(|page| Prefix::read(page).ok()).collect();
             route.listen.iter().map(move |listen| Route {
                 listen: *listen,
@@ -256,7 +270,7 @@ impl Made {
                 stand_in_port: None,
                 yields: false,
                 hsts_seconds: None,
-                trusted: Vec::new(),
+                trusted: trusted.iter().cloned().collect(),
                 proxied_by: proxied_by.clone(),
                 proxy_protocol: route.proxy_protocol.map(|version| match version {
                     1 => ProxyProtocol::V1,
@@ -278,11 +292,25 @@ impl Made {
     }
 }
 
-/// Other ports stand in for these listeners. `yields`: what has the listeners keeps them.
-pub fn stands_in(repository: &mut Repository, ports: &BTreeMap<SocketAddr, u16>, yields: bool) {
+impl Made {
+    /// Of its listeners those that return to the engine, with these routes.
+    pub fn returned(&self, routes: Vec<MadeRoute>) -> Made {
+        let stand_ins = self.stand_ins.iter().filter(|(listen, _)| self.returns.contains(*listen));
+        let stand_ins = stand_ins.map(|(listen, port)| (*listen, *port)).collect();
+        Made { routes, stand_ins, returns: self.returns.clone(), ..Made::default() }
+    }
+
+    /// Adds its routes to those of a colour, as if they were that colour's: who is live is told by one name.
+    pub fn join(&self, wanted: &mut Repository, colour: &str, of: u64) {
+        wanted.routes.extend(self.repository(wanted.age(), colour, of).routes);
+    }
+}
+
+/// Other ports stand in for the listeners of what runs in place. `yields`: what has the listeners keeps them.
+pub fn stands_in(repository: &mut Repository, of: &Made, yields: bool) {
     for route in &mut repository.routes {
-        route.stand_in_port = ports.get(&route.listen).copied();
-        route.yields = yields && route.stand_in_port.is_some();
+        route.stand_in_port = of.stand_ins.get(&route.listen).copied();
+        route.yields = (yields || of.returns.contains(&route.listen)) && route.stand_in_port.is_some();
     }
 }
 
@@ -321,6 +349,7 @@ pub(super) mod tests {
                 proxied_by: Vec::new(),
                 proxy_protocol: None,
                 health: None,
+                front: None,
             }],
             bake: 60_000,
             goes_back: true,
@@ -328,6 +357,7 @@ pub(super) mod tests {
             promotion: None,
             led_by: None,
             stand_ins: BTreeMap::new(),
+            returns: BTreeSet::new(),
             snapshots: Vec::new(),
             reach: Reach::default(),
             canary: Canary::default(),
@@ -358,10 +388,28 @@ pub(super) mod tests {
     #[test]
     fn only_listeners_that_have_one_are_stood_in_for() {
         let mut repository = shop().repository((7, 1), "blue", 6);
-        let ports = BTreeMap::from([("127.0.0.1:8000".parse().unwrap(), 20_009)]);
-        stands_in(&mut repository, &ports, true);
-        let found: Vec<_> = repository.routes.iter().map(|route| (route.stand_in_port, route.yields)).collect();
-        assert_eq!(found, [(Some(20_009), true), (None, false)]);
+        let listen: SocketAddr = "127.0.0.1:8000".parse().unwrap();
+        let mut of = Made { stand_ins: BTreeMap::from([(listen, 20_009)]), ..Made::default() };
+        let found = |repository: &Repository| {
+            repository.routes.iter().map(|route| (route.stand_in_port, route.yields)).collect::<Vec<_>>()
+        };
+        stands_in(&mut repository, &of, true);
+        assert_eq!(found(&repository), [(Some(20_009), true), (None, false)]);
+        stands_in(&mut repository, &of, false);
+        assert_eq!(found(&repository), [(Some(20_009), false), (None, false)]);
+        of.returns.insert(listen);
+        stands_in(&mut repository, &of, false);
+        assert_eq!(found(&repository), [(Some(20_009), true), (None, false)], "it is the engine's afterwards, too");
+    }
+
+    #[test]
+    fn a_front_that_keeps_its_ports_is_believed_who_asks_it() {
+        let mut made = shop();
+        made.routes[0].front = Some("172.18.0.0/16".to_owned());
+        let trusted = |made: &Made| made.repository((7, 1), "blue", 6).routes[0].trusted.len();
+        assert_eq!(trusted(&made), 1);
+        made.routes[0].http = Some(false);
+        assert_eq!(trusted(&made), 0, "bytes say nothing of their clients");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     made::{Made, MadeSnapshot},
     memory, snapshots,
     stands::Stands,
-    way::{Adopts, How, Making, Way},
+    way::{self, Adopts, How, Making, Way},
     with::{Which, With},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     git,
     report::Reporter,
     store::{ColourRecord, ColourStanding},
-    switch::{Class, said::By},
+    switch::said::By,
 };
 
 impl Deployer {
@@ -94,10 +94,14 @@ impl Deployer {
             colour.clone_from(&first.derived.colours.partner);
             recorder.info(self.says_adoption(adopts, &colour).await);
         }
-        let looked = match colour == named.stack.color {
+        let mut looked = match colour == named.stack.color {
             true => first,
             false => look::look(&looking, &colour, &staying).await?,
         };
+        let before = adopts.as_ref().map(|adopts| &adopts.project).or(stands.live().map(|live| &live.project));
+        if let Some(before) = before {
+            looked.bring_over(&engine, before).await?;
+        }
         self.refuse_written(&stands, &looked.made).await?;
         if let Some(live) = stands.live() {
             memory::require(&engine, repo, live, &looked.made).await?;
@@ -107,7 +111,8 @@ impl Deployer {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
             None => format!("nothing is live yet; the first colour is {colour}"),
         });
-        let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
+        let anew = way::staying_anew(adopts.as_ref());
+        let stays = self.prepared(With::of(of), &looked, anew, Some(commit)).await?;
         let moves = self.prepared(With::of(of), &looked, Which::Fresh, Some(commit)).await?;
         for prepared in [&stays, &moves] {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
@@ -148,10 +153,7 @@ impl Deployer {
             return Ok(None);
         }
         // Also where it was stopped.
-        let stays = |name: &str| looked.staying.project.services.contains_key(name);
-        let keeps =
-            |name: &str| stays(name) || looked.derived.services.get(name).is_some_and(|fate| fate.class == Class::Held);
-        self.adopts(engine, &named.project, &named.color, stays, keeps).await
+        self.adopts(engine, &named.project, &named.color, looked).await
     }
 
     /// The way back to the colour that was live before.
@@ -230,7 +232,10 @@ impl Deployer {
     ) -> Result<Prepared, Failure> {
         let With { repo, reporter, cancel, rebuild, digests, at_once } = with;
         let (loaded, dressed) = match which {
-            Which::Staying => (&looked.staying, Dressed { all_resources: true, ..Dressed::default() }),
+            Which::Staying | Which::Adopted => {
+                let fresh = which == Which::Adopted;
+                (&looked.staying, Dressed { all_resources: true, fresh, ..Dressed::default() })
+            }
             Which::Colour | Which::Fresh | Which::Made | Which::Created | Which::Settled => {
                 let (networks_to_come, volumes_to_come) = to_come(&looked.staying.project, &looked.colour.project);
                 let dressed = Dressed {

@@ -40,8 +40,9 @@ impl Deployer {
         }
         self.analysis_begins(&of.repo.name, way).await;
         self.images(of, way).await?;
+        self.make_gateways(of, way).await?;
         let looked = self.look_again(of, way, &engine).await?;
-        let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
+        let stays = self.prepared(With::of(of), &looked, way.staying_anew(), Some(commit)).await?;
         way.made = looked.made.clone();
         let How::Made(making) = &mut way.how else { return Ok(()) };
         (making.looked, making.stays) = (looked, stays);
@@ -56,6 +57,7 @@ impl Deployer {
             return Ok(());
         }
         self.change_what_stays(of, way, &engine).await?;
+        self.fronts_reach(of, way, &engine).await?;
         let How::Made(making) = &way.how else { return Ok(()) };
         let stages = switch::stage::stages(&making.looked.coloured, &making.looked.derived);
         stages.notes.iter().for_each(|note| of.recorder.info(note.to_string()));
@@ -112,7 +114,10 @@ impl Deployer {
         let How::Made(making) = &way.how else { return Err(Failure::new("nothing is made").into()) };
         let view = making.looked.colour.view.clone();
         let looking = Looking { planner: &self.planner, store: &self.store, repo: of.repo, view, engine };
-        let looked = look::look(&looking, &way.colour, &way.staying).await?;
+        let mut looked = look::look(&looking, &way.colour, &way.staying).await?;
+        if let Some(before) = way.before() {
+            looked.bring_over(engine, before).await?;
+        }
         for (name, fate) in &looked.derived.services {
             let before = making.looked.derived.services.get(name).map(|before| before.class);
             if before.is_some_and(|before| before != fate.class) {
@@ -164,17 +169,27 @@ impl Deployer {
             answer(&way.made.routes_of(false), &way.project).await?;
         }
         let alone = way.adopts.as_ref().is_none_or(Adopts::beside);
+        let mut releases = Vec::new();
         if let Some(adopts) = way.adopts.clone().filter(|_| !alone) {
             self.before_it_ends(of, way, generation, true).await?;
             of.recorder.info(format!("{} ends: its volumes and ports go over to the colours", adopts.project));
             // Whoever answers requests ends before what it needs for that.
             let asks = self.in_place_wakes(way).into_iter().map(|wake| wake.service);
             let asks: Vec<String> = asks.filter(|name| !adopts.stays.contains(name)).collect();
+            let mut ended = Vec::new();
             if !asks.is_empty() {
-                engine.rest(&adopts.project, &asks).await?;
+                ended.push(engine.end(&adopts.project, &asks).await?);
             }
-            engine.rest(&adopts.project, &[]).await?;
+            ended.push(engine.end(&adopts.project, &[]).await?);
+            if adopts.led.as_ref().is_some_and(|led| !led.made.returns.is_empty()) {
+                // Its ports are the engine's again right away, for other containers.
+                for ended in std::mem::take(&mut ended) {
+                    ended.released().await?;
+                }
+            }
+            releases = ended;
             self.change_what_stays(of, way, &engine).await?;
+            self.fronts_reach(of, way, &engine).await?;
         } else if way.adopts.is_some() {
             self.before_it_ends(of, way, generation, way.holds()).await?;
         }
@@ -187,14 +202,12 @@ impl Deployer {
             let verb = if starts.len() == 1 { "changes" } else { "change" };
             self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
         }
-        let from =
-            way.adopts.as_ref().map(|adopts| &adopts.project).or(way.live.as_ref().map(|(live, _)| &live.project));
-        let mut ended = None;
+        let from = way.before();
         if let (Some(from), false) = (from, ends.is_empty()) {
             let those = engine.end(from, &ends).await?;
             let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
             those.containers.iter().for_each(said);
-            ended = Some(those);
+            releases.push(those);
             dies::here("after", "ending what must not run twice");
         }
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
@@ -213,10 +226,10 @@ impl Deployer {
         self.ask(of, way, &engine, &started, &mut routes).await?;
         learn(&mut way.made, routes);
         // Long over, as a rule: the engine took down their networks while the others started.
-        if let Some(ended) = ended
-            && let Err(error) = ended.released().await
-        {
-            of.recorder.warn(format!("what ended was not released whole: {error}"));
+        for ended in releases {
+            if let Err(error) = ended.released().await {
+                of.recorder.warn(format!("what ended was not released whole: {error}"));
+            }
         }
         Ok(())
     }
@@ -310,7 +323,11 @@ impl Deployer {
         self.analysis_moves(of, way, made).await;
         let led = way.adopts.as_ref().and_then(|adopts| adopts.led.as_ref());
         if let (Goal::Own(wanted), Some(led)) = (&mut wanted, led) {
-            stands_in(wanted, &led.made.stand_ins, false);
+            if !led.made.returns.is_empty() {
+                let engine = self.planner.engine().await?;
+                self.led_again(&engine, &repo.project, &led.made).await?.join(wanted, &way.colour, made);
+            }
+            stands_in(wanted, &led.made, false);
         }
         if let (Goal::Own(wanted), Some((live, before))) = (&mut wanted, &way.live) {
             let generation = u64::try_from(live.generation).unwrap_or_default();
@@ -503,7 +520,8 @@ impl Deployer {
 /// What the gate learned of routes.
 fn learn(made: &mut Made, learned: Vec<super::made::MadeRoute>) {
     for route in learned {
-        let same = |one: &&mut super::made::MadeRoute| (&one.service, one.port) == (&route.service, route.port);
+        let key = |one: &super::made::MadeRoute| (one.service.clone(), one.port, one.listen.clone());
+        let same = |one: &&mut super::made::MadeRoute| key(one) == key(&route);
         if let Some(known) = made.routes.iter_mut().find(same) {
             known.http = route.http;
             known.speaks = route.speaks;

@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Asked, Deployer, Failure, Prepared, TreeProject, Wanted, of::Of, planner::Dressed, preview::Seen, room},
     lead::Lead,
+    left_behind,
     made::Made,
     stands::Stands,
     unswitched::{self, Reached, Told, Unswitched},
 };
 use crate::{
+    compose::model::Brought,
     config::Repo,
     engine::{Engine, Remembered},
     plan::{self, Plan},
@@ -73,6 +75,8 @@ struct Found {
     live: Option<(ColourRecord, Made)>,
     stays: Vec<String>,
     beside: bool,
+    /// Volumes without a name that go along.
+    brought: Vec<(String, Brought)>,
     lines: Vec<String>,
 }
 
@@ -105,8 +109,9 @@ impl Deployer {
             Some(row) => Some(Unswitched::read(&row.made).map_err(Failure::new)?),
             None => None,
         };
-        let loaded = self.planner.read(repo, recorder).await?;
+        let mut loaded = self.planner.read(repo, recorder).await?;
         let found = self.unswitch_found(repo, &engine, &stands, &loaded, resumed.as_ref()).await?;
+        found.brought.iter().for_each(|(service, volume)| left_behind::bring(&mut loaded.project, service, volume));
         found.lines.iter().for_each(|line| recorder.info(line.clone()));
         let services = plan::dependency_order(&loaded.project);
         let stays = unswitched::services(&services, &loaded.project, |name| found.stays.iter().any(|one| one == name));
@@ -229,7 +234,9 @@ impl Deployer {
                 runs.map(|one| one.service).collect::<BTreeSet<_>>().into_iter().collect()
             }
         };
-        self.refuse_left_behind(repo, engine, live.as_ref(), in_place).await?;
+        let brought = self.goes_along(repo, engine, live.as_ref(), loaded).await?;
+        let lost = engine.without_storage(&repo.project).await?;
+        let lost: Vec<String> = stays.iter().filter(|name| lost.contains(*name)).cloned().collect();
         self.refuse_written(stands, live.as_ref().map_or(&Made::default(), |(_, made)| made)).await?;
         let (back, gone) = match &live {
             Some((_, made)) => unswitched::listeners(made, &loaded.project),
@@ -255,33 +262,36 @@ impl Deployer {
             back: &back,
             gone: &gone,
             ends_tls: live.as_ref().is_some_and(|(_, made)| made.routes.iter().any(|route| route.tls.is_some())),
+            lost: &lost,
             removed: &removed,
         };
-        Ok(Found { lines: told.lines(), live, stays, beside })
+        Ok(Found { lines: told.lines(), live, stays, beside, brought })
     }
 
-    /// A volume without a name is that of one container, and none in place would find it again.
-    async fn refuse_left_behind(
+    /// Volumes without a name whose containers have successors in place.
+    ///
+    /// # Errors
+    /// Something else would be at the place of one.
+    async fn goes_along(
         &self,
         repo: &Repo,
         engine: &Engine,
         live: Option<&(ColourRecord, Made)>,
-        in_place: &str,
-    ) -> Result<(), Failure> {
-        let mut found = engine.nameless_volumes(&repo.project).await?.into_iter().next();
-        if let (None, Some((live, made))) = (&found, live.filter(|(live, _)| live.project != in_place)) {
+        loaded: &TreeProject,
+    ) -> Result<Vec<(String, Brought)>, Failure> {
+        let stayed = engine.nameless_volumes(&repo.project).await?;
+        let mut all: Vec<(&str, (String, Brought))> =
+            stayed.into_iter().map(|one| (repo.project.as_str(), one)).collect();
+        if let Some((live, made)) = live {
             let held = |name: &String| made.services.iter().any(|one| one.held && one.name == *name);
-            found = engine.nameless_volumes(&live.project).await?.into_iter().find(|(service, _)| held(service));
+            let of_live = engine.nameless_volumes(&live.project).await?.into_iter().filter(|(name, _)| held(name));
+            all.extend(of_live.map(|one| (live.project.as_str(), one)));
         }
-        let Some((service, path)) = found else { return Ok(()) };
-        Err(Failure::new(format!(
-            "{service} writes {path} into a volume without a name: none but this very container finds it again, and in place \
-             {service} would begin with an empty one"
-        ))
-        .hint(format!(
-            "nothing was changed; put `switch: auto` back, or copy what is in {path} somewhere else, give it a volume with a name, \
-             and take the container down"
-        )))
+        let covered = |name: &str, path: &str| left_behind::covered(&[&loaded.project], name, path);
+        if let Some((of, (service, volume))) = all.iter().find(|(_, (name, volume))| covered(name, &volume.target)) {
+            return Err(left_behind::refused(of, service, &volume.target));
+        }
+        Ok(all.into_iter().map(|(_, one)| one).collect())
     }
 
     /// What another repository listens on as well cannot be given to the engine.

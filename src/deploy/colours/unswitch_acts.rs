@@ -7,14 +7,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
-
 use super::{
     super::{Deployer, Failure, Prepared, now_ms, of::Of},
-    adopt::{IN_FLIGHT, LOOK, in_flight},
+    adopt::{DRAIN, await_in_flight, speaks},
     came::{Broke, Moved},
     gating::Gate,
-    led::{in_place_routes, leads, routes},
+    led::{in_place_routes, leads, routes, staying_routes},
     made::{Made, MadeRoute, stands_in},
     ports,
     stands::Routed,
@@ -48,7 +46,25 @@ impl Deployer {
         if !images.plan.steps.is_empty() {
             self.carry_out(of, &images).await?;
         }
-        let back = way.back();
+        let mut back = way.back();
+        // What stayed keeps its ports, but its containers are others afterwards.
+        let engine = self.planner.engine_at_first(of.recorder, of.cancel).await?;
+        let published = engine.published(&repo.project).await?;
+        if !way.kept.ended {
+            let in_place = &way.prepared.loaded.project.services;
+            let mut staying = Vec::new();
+            for route in staying_routes(&published, DRAIN.as_secs(), |name| in_place.contains_key(name)) {
+                match speaks(route).await {
+                    Ok(route) => staying.push(route),
+                    Err(why) => {
+                        of.recorder.warn(format!("of what stays, one does not answer, and its port is not led: {why}"))
+                    }
+                }
+            }
+            way.kept.made.returns = staying.iter().flat_map(|route| route.listen.clone()).collect();
+            way.kept.made.routes = staying;
+        }
+        back.extend(&way.kept.made.returns);
         let mut stand_ins = chosen_before(&way.kept, &back);
         for listen in &back {
             if !stand_ins.contains_key(listen) && way.steer.is_some() {
@@ -69,7 +85,7 @@ impl Deployer {
         };
         self.store.begin_unswitch(row).await?;
         let (Some(steer), Some((live, made))) = (way.steer.clone(), &way.live) else { return Ok(()) };
-        let stood_in = Made { stand_ins: way.kept.made.stand_ins.clone(), ..made.clone() };
+        let stood_in = way.kept.stood_in(made, way.kept.made.routes.clone());
         let led = Led { steer: &steer, repo: &repo.name, live, made: &stood_in, generation };
         led.lead(false).await?;
         if leads(&stood_in).is_empty() {
@@ -81,6 +97,11 @@ impl Deployer {
                 of.recorder.info(format!("new connections to {} come over other ports of turnout-proxy", live.project));
                 for why in without {
                     of.recorder.warn(format!("but for some, which are refused until {} answers: {why}", way.project));
+                }
+                // Those of what stays are the engine's so far, and end with its containers.
+                let staying = way.kept.made.returned(Vec::new());
+                if !staying.stand_ins.is_empty() {
+                    self.await_older(of, &staying, &repo.project).await?;
                 }
             }
             Err(why) => {
@@ -138,12 +159,17 @@ impl Deployer {
         }
         let ended = engine.end(&repo.project, &[]).await?;
         ended.containers.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
-        all.push(ended);
+        if !way.kept.made.returns.is_empty() {
+            // Its ports are the engine's again right away, for other containers.
+            ended.released().await?;
+        } else {
+            all.push(ended);
+        }
         dies::here("after", "ending the colours");
         let prepared = self.unswitch_anew(of, way, commit).await?;
         if let (Some(steer), Some((live, made)), false) = (&way.steer, &way.live, way.by_kernel) {
             // The engine could not listen there otherwise: as late as can be, for who connects from here on is refused.
-            let made = &Made { stand_ins: way.kept.made.stand_ins.clone(), ..made.clone() };
+            let made = &way.kept.stood_in(made, Vec::new());
             Led { steer, repo: &repo.name, live, made, generation }.lead(true).await?;
         }
         let started = self.carry_out(of, &prepared).await?;
@@ -155,11 +181,20 @@ impl Deployer {
         }
         dies::here("after", "starting in place");
         let published = engine.published(&way.project).await?;
-        let found = way.live.as_ref().map(|(_, made)| in_place_routes(made, &published)).unwrap_or_default();
+        let mut found = way.live.as_ref().map(|(_, made)| in_place_routes(made, &published)).unwrap_or_default();
+        let of_colours = found.len();
+        for route in staying_routes(&published, DRAIN.as_secs(), |_| true) {
+            if route.listen.iter().any(|listen| way.kept.made.returns.contains(listen)) {
+                found.push(speaks(route).await.map_err(|why| {
+                    Failure::new(format!("{} does not answer in place: {why}", way.project))
+                        .hint("what was live before is started again")
+                })?);
+            }
+        }
         let mut asked: Vec<MadeRoute> = match way.by_kernel {
-            true => found.clone(),
+            true => found.iter().take(of_colours).cloned().collect(),
             // On the way on which requests will come.
-            false => found.iter().map(by_its_listener).collect(),
+            false => found.iter().take(of_colours).map(by_its_listener).collect(),
         };
         let gate = Gate {
             whose: IN_PLACE_WORDS,
@@ -181,16 +216,13 @@ impl Deployer {
     /// Requests wait where something that they need ends, and those under way have ended.
     async fn unswitch_holds(&self, of: Of<'_>, way: &mut Unswitch) -> Result<(), Broke> {
         let (Some(steer), Some((live, made))) = (&way.steer, &way.live) else { return Ok(()) };
-        if way.beside || !made.routes.iter().any(|route| route.http == Some(true)) {
+        if way.beside || made.routes.is_empty() {
             return Ok(());
         }
         way.held = true;
         steer.hold(&of.repo.name).await.map_err(Failure::from)?;
         of.recorder.info(format!("requests wait while {} ends and {} starts in place", live.project, way.project));
-        let until = Instant::now() + IN_FLIGHT;
-        while in_flight(steer, &of.repo.name).await > 0 && Instant::now() < until {
-            sleep(LOOK).await;
-        }
+        await_in_flight(steer, &of.repo.name).await;
         Ok(())
     }
 
@@ -287,7 +319,7 @@ impl Led<'_> {
         let Led { steer, repo, live, made, generation } = self;
         let age = next_age(steer, repo, *generation).await?;
         let mut wanted = made.repository(age, &live.colour, u64::try_from(live.generation).unwrap_or_default());
-        stands_in(&mut wanted, &made.stand_ins, yields);
+        stands_in(&mut wanted, made, yields);
         Ok(steer.apply(repo, &wanted).await.map(drop)?)
     }
 }

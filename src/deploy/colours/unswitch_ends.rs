@@ -111,10 +111,11 @@ impl Deployer {
         }
         if let Some((live, made)) = live.as_ref().filter(|(_, made)| !made.routes.is_empty()) {
             let steer = self.own_steer(repo).await?;
-            let stood_in = Made { stand_ins: kept.made.stand_ins.clone(), ..made.clone() };
+            let again = self.led_again(engine, &repo.project, &kept.made).await?;
+            let stood_in = kept.stood_in(made, again.routes);
             let led = Led { steer: &steer, repo: &repo.name, live, made: &stood_in, generation: row.generation };
             led.lead(false).await?;
-            await_listening(&steer, &repo.name).await?;
+            await_listening(&steer, &repo.name, &stood_in).await?;
             let answers = match kept.ended {
                 true => answer(&made.routes, &live.project).await,
                 false => Ok(()),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    made::{Made, MadeService},
+    made::{Made, MadeRoute, MadeService},
     stands::{Routed, Stands},
 };
 use crate::{
@@ -55,6 +55,15 @@ impl Unswitched {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The live colour with the ports that stand in for its listeners, and those of what stays with these routes.
+    pub fn stood_in(&self, live: &Made, staying: Vec<MadeRoute>) -> Made {
+        let mut stood_in = live.clone();
+        stood_in.stand_ins.clone_from(&self.made.stand_ins);
+        stood_in.returns.clone_from(&self.made.returns);
+        stood_in.routes.extend(staying);
+        stood_in
+    }
+
     /// What stayed, to be started again.
     pub fn wakes(&self) -> Vec<Wake> {
         let wake = |one: &MadeService| Wake { service: one.name.clone(), restart: one.restart.clone() };
@@ -91,7 +100,9 @@ pub fn leave(stands: &Stands, staying: &str, in_place: &str) -> Vec<String> {
 pub fn listeners(live: &Made, project: &Project) -> (BTreeSet<SocketAddr>, BTreeSet<SocketAddr>) {
     let published: BTreeSet<u16> =
         project.services.values().flat_map(|service| &service.ports).flat_map(host_ports).collect();
-    let all = live.routes.iter().flat_map(|route| route.listen.iter().copied());
+    // Nobody asks where a front found turnout-proxy: in place it finds what is behind it by itself.
+    let own = live.routes.iter().filter(|route| route.front.is_none());
+    let all = own.flat_map(|route| route.listen.iter().copied());
     all.partition(|listen| published.contains(&listen.port()))
 }
 
@@ -124,6 +135,8 @@ pub struct Told<'a> {
     pub gone: &'a BTreeSet<SocketAddr>,
     /// The proxy ends TLS for some of them.
     pub ends_tls: bool,
+    /// Services that write nothing which outlives their containers.
+    pub lost: &'a [String],
     /// Projects that are removed.
     pub removed: &'a [String],
 }
@@ -131,7 +144,7 @@ pub struct Told<'a> {
 impl Told<'_> {
     /// A line each.
     pub fn lines(&self) -> Vec<String> {
-        let Told { live, in_place, stays, beside, not_led, back, gone, ends_tls, removed } = self;
+        let Told { live, in_place, stays, beside, not_led, back, gone, ends_tls, lost, removed } = self;
         let list = |all: &BTreeSet<SocketAddr>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mut lines = Vec::new();
         let ends: Vec<&str> = live.iter().copied().chain(stays.iter().map(String::as_str)).collect();
@@ -168,6 +181,11 @@ impl Told<'_> {
                 "certificates and TLS were turnout-proxy's: the published ports speak what their containers speak"
                     .to_owned(),
             );
+        }
+        if !lost.is_empty() {
+            let (verb, it) = if lost.len() == 1 { ("has", "it") } else { ("have", "them") };
+            lines
+                .push(format!("{} {verb} no volume: what is in the container or its memory ends with {it}", and(lost)));
         }
         if !removed.is_empty() {
             lines.push(format!(
@@ -301,6 +319,7 @@ mod tests {
             back: &back,
             gone: &gone,
             ends_tls: true,
+            lost: &["queue".to_owned()],
             removed: &["blueshop".to_owned(), "shop".to_owned()],
         };
         assert_eq!(
@@ -311,6 +330,7 @@ mod tests {
                 "127.0.0.1:8000 goes back to the engine: meanwhile new connections are led to turnout-proxy",
                 "nobody listens on 0.0.0.0:443 any more: the Compose file publishes no such port of the host",
                 "certificates and TLS were turnout-proxy's: the published ports speak what their containers speak",
+                "queue has no volume: what is in the container or its memory ends with it",
                 "at the end containers and networks of blueshop and shop are removed; images and volumes stay",
             ]
         );
@@ -325,7 +345,7 @@ mod tests {
                  turnout-proxy leaves it until redshop answers, for the kernel cannot be asked to lead them (no iptables)",
             ]
         );
-        let none = Told { live: None, back: &nobody, ends_tls: false, removed: &[], ..beside };
+        let none = Told { live: None, back: &nobody, ends_tls: false, lost: &[], removed: &[], ..beside };
         assert_eq!(none.lines(), ["switch was taken out, and nothing is live: redshop starts in place"]);
     }
 }

@@ -8,8 +8,10 @@ use super::{
     look::Looked,
     made::{Made, Promotion},
     stands::Stands,
+    with::Which,
 };
 use crate::{
+    compose::model::Project,
     config::Repo,
     deploy::{Failure, Prepared},
     engine::Wake,
@@ -85,9 +87,17 @@ impl Adopts {
         self.stays.is_empty()
     }
 
-    /// Whether requests to it can wait.
+    /// Whether requests and connections to it can wait.
     pub fn can_wait(&self) -> bool {
-        self.led.as_ref().is_some_and(|led| led.made.routes.iter().any(|route| route.http == Some(true)))
+        self.led.as_ref().is_some_and(|led| !led.made.routes.is_empty())
+    }
+}
+
+/// How what stays is planned, where this is adopted.
+pub fn staying_anew(adopts: Option<&Adopts>) -> Which {
+    match adopts {
+        Some(adopts) if !adopts.beside() => Which::Adopted,
+        _ => Which::Staying,
     }
 }
 
@@ -116,6 +126,25 @@ impl Way {
     pub fn age(&mut self, generation: i64) -> (u64, u64) {
         self.revision += 1;
         (u64::try_from(generation).unwrap_or_default(), self.revision - 1)
+    }
+
+    /// The project whose place it takes.
+    pub fn before(&self) -> Option<&str> {
+        let in_place = self.adopts.as_ref().map(|adopts| adopts.project.as_str());
+        in_place.or(self.live.as_ref().map(|(live, _)| live.project.as_str()))
+    }
+
+    /// How what stays is planned.
+    pub fn staying_anew(&self) -> Which {
+        staying_anew(self.adopts.as_ref())
+    }
+
+    /// The project of what stays, where it is made from the files.
+    pub fn staying_project(&self) -> Option<&Project> {
+        match &self.how {
+            How::Made(making) => Some(&making.looked.staying.project),
+            How::Back | How::Ready => None,
+        }
     }
 
     /// Whether it is brought back.

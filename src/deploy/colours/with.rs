@@ -37,6 +37,8 @@ impl<'a> With<'a> {
 pub enum Which {
     /// Only the services that all colours share.
     Staying,
+    /// The same, with fresh containers: what an adoption that was broken off has left of them may have other volumes.
+    Adopted,
     /// The whole colour, as it is.
     Colour,
     /// The colour, with fresh containers; images are built and pulled.

@@ -49,6 +49,12 @@ pub struct ColoursStatus {
     /// The one that did not get through its gate, or was taken back.
     #[serde(default)]
     pub failed: Option<ColourStatus>,
+    /// What ran in place before the switch, while it hands over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place: Option<ColourStatus>,
+    /// What is to run in place again, while the colours hand over to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<ColourStatus>,
     /// The one that was kept to go back to, and is removed.
     #[serde(default)]
     pub removed: Option<ColourStatus>,

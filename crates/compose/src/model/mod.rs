@@ -102,6 +102,23 @@ pub struct Project {
     /// that it depends on.
     #[serde(skip)]
     pub set_aside: BTreeMap<String, Service>,
+    /// Volumes without a name, by service, that containers of another project have, whose successors this project's are: those mount
+    /// them at the same places. Turnout's own, like [`Project::nameless`]: Compose hands them on within a project only.
+    #[serde(skip)]
+    pub brought: BTreeMap<String, Vec<Brought>>,
+}
+
+/// A volume without a name that a container takes over from one of another project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// The container's number within its service.
+    pub number: u32,
+    /// The engine's name of the volume.
+    pub volume: String,
+    /// Where it is mounted.
+    pub target: String,
+    /// Whether the container may write there.
+    pub writable: bool,
 }
 
 impl Project {

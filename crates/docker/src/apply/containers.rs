@@ -11,7 +11,7 @@ use bollard::{
 };
 use turnout_compose::{
     labels::{self, replace_value},
-    model::Service,
+    model::{Brought, Project, Service},
 };
 use turnout_plan::{Attempt, ObservedMount, Replaced, attributes};
 
@@ -78,15 +78,21 @@ impl Executor<'_> {
                 inherited = self.inherited(service, definition, &old).await?;
             }
         }
+        // What one of another project has goes before what the one that is replaced has: that one stood still meanwhile.
+        let brought = brought(self.run.project, service, definition, number);
+        inherited.retain(|old| brought.iter().all(|new| new.target != old.target));
+        inherited.extend(brought);
         let kept: Vec<String> =
             inherited.iter().filter(|mount| mount.kind == "volume").map(|mount| mount.target.clone()).collect();
         let new = New { service, number, final_name: name, create_as, replaces, inherited };
         let id = self.create_new(&new).await?;
-        let Some(old) = replaces else { return Ok(Did::Done(format!("created {create_as} ({})", short(&id)))) };
         // Said, because what a new image has at such a path is not seen.
         let kept = match kept.as_slice() {
             [] => String::new(),
             paths => format!("; what its anonymous volumes hold goes on: {}", paths.join(", ")),
+        };
+        let Some(old) = replaces else {
+            return Ok(Did::Done(format!("created {create_as} ({}{kept})", short(&id))));
         };
         Ok(Did::Done(format!("created {} to replace {} ({}{kept})", short(&id), old.name, short(&old.id))))
     }
@@ -423,6 +429,25 @@ impl Executor<'_> {
             })
             .collect())
     }
+}
+
+/// Volumes without a name that it takes over from a container of another project, but where it mounts something of its own.
+fn brought(project: &Project, name: &str, service: &Service, number: u32) -> Vec<InheritedMount> {
+    let own = |target: &str| {
+        service
+            .volumes
+            .iter()
+            .any(|mount| mount.target == target && (!mount.source.is_empty() || mount.r#type == "tmpfs"))
+    };
+    let all = project.brought.get(name).into_iter().flatten();
+    let here = all.filter(|one| one.number == number && !own(&one.target));
+    let mount = |one: &Brought| InheritedMount {
+        kind: "volume".to_owned(),
+        source: one.volume.clone(),
+        target: one.target.clone(),
+        writable: one.writable,
+    };
+    here.map(mount).collect()
 }
 
 /// A container to create.

@@ -1,6 +1,6 @@
 //! A container for a request: claimed, and a connection to it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use turnout_traffic::{
@@ -15,11 +15,8 @@ use super::{
 };
 use crate::{
     board::{Board, Claim, Listening, Serving, Waiting},
-    pass::{ACCEPT, PATIENCE, PAUSE},
+    pass::{ACCEPT, HOLD_TIME, PATIENCE, PAUSE},
 };
-
-/// How long a request waits while its repository is held.
-const HOLD_TIME: Duration = Duration::from_secs(30);
 
 const CROWDED: Own = Own::again(503, "as many requests wait here as may; try again");
 const HELD_TOO_LONG: Own = Own::again(504, "a deployment takes longer than requests wait for it; try again");

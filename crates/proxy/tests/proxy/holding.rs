@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Container, Proxy, free_address, until},
+    support::{Client, Container, Place, Proxy, free_address, route, until},
     web::{Browser, Web, before, http, message, scripted},
 };
 
@@ -63,6 +63,26 @@ fn requests_wait_while_the_only_instance_changes() {
     }
     assert_eq!(proxy.status()["routes"][0]["waiting"], 0);
     drop(new);
+}
+
+#[test]
+fn connections_of_bytes_wait_too_and_open_ones_go_on() {
+    let (red, blue) = (Container::named("red"), Container::named("blue"));
+    let (listen, place) = (free_address(), Place::new());
+    let proxy = place.start(&[]);
+    proxy.apply("shop", 1, &json!([route(listen, "red", 1, red.address)]));
+    let mut open = Client::to(listen);
+    assert_eq!(open.line(), "red");
+    ask(&proxy, "hold");
+    let mut waits = Client::to(listen);
+    until("it waits", || proxy.status()["routes"][0]["waiting"] == 1);
+    assert_eq!(proxy.status()["routes"][0]["colours"][0]["open"], 1, "who waits is open to nobody");
+    assert_eq!(open.echo("and I"), "and I");
+    proxy.apply("shop", 2, &json!([route(listen, "blue", 2, blue.address)]));
+    assert_eq!(proxy.status()["routes"][0]["waiting"], 1);
+    ask(&proxy, "resume");
+    assert_eq!(waits.line(), "blue");
+    assert_eq!(open.echo("still"), "still");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub const KEYS: &[&str] = &[
 /// the pen.
 pub const LATER: &[&str] = &["memory"];
 /// Keys about one service.
-pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
+pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol", "expendable"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
 const BESIDE: &str = "on_mounted_change";
 const ROUTE_KEYS: &[&str] =
@@ -164,6 +164,7 @@ fn service(reading: &mut Reading, path: &str, value: &Value) -> ServiceSaid {
     said.class = fields.get("class").and_then(|(at, value)| class(reading, &at, value));
     said.order = fields.get("order").and_then(|(at, value)| order(reading, &at, value));
     said.health = fields.get("health").and_then(|(at, value)| health(reading, &at, value));
+    said.expendable = fields.get("expendable").and_then(|(at, value)| reading.flag(&at, value));
     match fields.get("protocol") {
         Some((at, value @ Value::Object(_))) => {
             for (port, value) in reading.map(&at, value).into_iter().flatten() {

@@ -210,6 +210,8 @@ pub struct ServiceSaid {
     pub protocol: Option<Protocol>,
     /// What is spoken on one port of its container.
     pub protocols: BTreeMap<u16, Protocol>,
+    /// What it holds may be lost when its container is made anew.
+    pub expendable: Option<bool>,
 }
 
 /// What one place says of how a next colour is reached while it waits.

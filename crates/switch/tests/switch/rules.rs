@@ -2,7 +2,7 @@
 
 use turnout_switch::{Class, Facts, FileFacts, FileKind, ImageFacts};
 
-use crate::support::{check, classes, derived, images, no_facts, project, tracked, why};
+use crate::support::{check, classes, derived, derived_as, images, no_facts, project, tracked, why};
 
 /// Services as text below `services:`, and the class and reason of the first one.
 fn table(cases: &[(&str, Facts, &str, Class, &str)]) {
@@ -376,4 +376,23 @@ volumes: {data: {}}
 fn the_empty_project_is_derived_too() {
     assert!(project("services: {}").services.is_empty());
     assert!(derived("services: {}", &no_facts()).services.is_empty());
+}
+
+#[test]
+fn an_engine_whose_data_lies_in_its_container_is_known_unless_that_may_be_lost() {
+    let web = "web: {build: ., ports: ['80:8000']}";
+    let unkept = |service: &str, facts: &Facts, switch: serde_json::Value| {
+        derived_as(&format!("services: {{{web}, queue: {service}}}"), facts, &switch).services["queue"].unkept
+    };
+    let auto = || serde_json::json!("auto");
+    assert_eq!(unkept("{image: redis}", &no_facts(), auto()), Some("Redis"));
+    // Built here, and seen by its port.
+    assert_eq!(unkept("{build: q, expose: ['5432']}", &no_facts(), auto()), Some("PostgreSQL"));
+    for kept in ["{image: redis, volumes: ['/data']}", "{image: redis, volumes: ['./r:/data']}", "{image: memcached}"] {
+        assert_eq!(unkept(kept, &no_facts(), auto()), None, "{kept}");
+    }
+    assert_eq!(unkept("{image: redis}", &images(&[("redis", &["/data"], &[])]), auto()), None);
+    let said = |word: bool| serde_json::json!({"services": {"queue": {"expendable": word}}});
+    assert_eq!(unkept("{image: redis}", &no_facts(), said(true)), None);
+    assert_eq!(unkept("{image: redis}", &no_facts(), said(false)), Some("Redis"));
 }

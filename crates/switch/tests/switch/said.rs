@@ -44,7 +44,7 @@ fn every_mistake_has_its_path() {
         ),
         (
             json!({"services": {"web": {"clas": 1}}}),
-            "switch.services.web.clas: unknown key; known here: class, order, health, protocol",
+            "switch.services.web.clas: unknown key; known here: class, order, health, protocol, expendable",
         ),
         (json!({"bake": 60}), "switch.bake: is the number 60; a duration such as 90s or 24h is wanted"),
         (

@@ -46,6 +46,7 @@ pub(super) fn project(root: &Node, warnings: &mut Vec<Warning>) -> Result<Projec
         environment: BTreeMap::new(),
         nameless: BTreeMap::new(),
         set_aside: BTreeMap::new(),
+        brought: BTreeMap::new(),
     })
 }
 
