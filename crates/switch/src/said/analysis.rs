@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    fields::{Reading, below},
+    fields::{Reading, below, shown_time},
     measure::{Measure, OnUnknown, measures},
 };
 
@@ -190,12 +190,4 @@ fn time(reading: &mut Reading, path: &str, value: &Value) -> Option<u64> {
         reading.wrong(path, value, &format!("one of the times up to which answers are counted ({})", known.join(", ")));
     }
     found
-}
-
-/// A time as one writes it in the key: `20ms`, `5s`.
-pub(crate) fn shown_time(millis: u64) -> String {
-    match millis % 1_000 {
-        0 => format!("{}s", millis / 1_000),
-        _ => format!("{millis}ms"),
-    }
 }

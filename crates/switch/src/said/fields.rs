@@ -41,6 +41,14 @@ fn kind(value: &Value) -> String {
     }
 }
 
+/// `20ms`, `5s`.
+pub(crate) fn shown_time(millis: u64) -> String {
+    match millis % 1_000 {
+        0 => format!("{}s", millis / 1_000),
+        _ => format!("{millis}ms"),
+    }
+}
+
 impl Reading {
     pub(super) fn wrong(&mut self, path: &str, value: &Value, wanted: &str) {
         self.mistakes.add(path, format!("is {}; {wanted} is wanted", kind(value)));

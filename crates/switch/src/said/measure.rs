@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fields::{Fields, Reading, below};
+use super::fields::{Fields, Reading, below, shown_time};
 
 /// Most measures of one stack: each is asked all the while.
 const MOST: usize = 8;
@@ -183,7 +183,7 @@ fn measure(
         let Some(read) = reading.duration(&at, value) else { return usual };
         let millis = u64::try_from(read.as_std().as_millis()).unwrap_or(u64::MAX);
         if !(least..=most).contains(&millis) {
-            let (least, most) = (super::shown_time(least), super::shown_time(most));
+            let (least, most) = (shown_time(least), shown_time(most));
             reading.mistakes.add(&at, format!("is {read}; from {least} to {most} may be"));
         }
         millis

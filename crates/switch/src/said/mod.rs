@@ -10,8 +10,8 @@ mod read;
 mod steps;
 mod words;
 
-pub(crate) use analysis::shown_time;
 pub use analysis::{Analysis, AnalysisSaid, MOST_LOOKS, MOST_REQUESTS, MOST_TIMES, Rules, TIMES};
+pub(crate) use fields::shown_time;
 pub use measure::{Asks, Bound, Measure, OnUnknown, PLACEHOLDERS, Within};
 pub use read::{KEYS, LATER, SERVICE_KEYS};
 pub use words::*;
