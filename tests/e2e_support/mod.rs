@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 pub mod certificates;
+pub mod counted;
 pub mod dice;
 pub mod fronts;
 pub mod kernel;
