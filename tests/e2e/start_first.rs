@@ -77,7 +77,9 @@ fn workers_that_start_first_are_never_missing_and_one_that_fails_leaves_the_old_
     let (workers, named, keepers) = (counted("worker"), counted("named"), counted("keeper"));
 
     // What `check` and `plan` say beforehand.
-    let check = all_of(&daemon.turnout(&["check"]));
+    let (list, state) = (daemon.repos_yaml(), daemon.state_dir());
+    let check = ["check", "--repos", list.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    let check = all_of(&daemon.turnout(&check));
     assert!(
         check.contains("worker is replaced start-first: the old container runs until the new one is ready"),
         "{check}"
@@ -114,7 +116,7 @@ fn workers_that_start_first_are_never_missing_and_one_that_fails_leaves_the_old_
     // One that ends, one that is not healthy, and one that ends with 0: each says why, and the old ones were not touched.
     let checked = "healthcheck: { test: [CMD, \"false\"], interval: 1s, retries: 1 }";
     for (work, more, why) in [
-        ("echo no database\nexit 3", "", "it exited (3)"),
+        ("echo no database\nexit 3", "", "its last words: no database"),
         ("exec sleep 1000", checked, "unhealthy"),
         ("exit 0", "", "it "),
     ] {

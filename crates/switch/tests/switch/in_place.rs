@@ -9,7 +9,7 @@ fn bar(services: &str, facts: &Facts) -> Option<String> {
     let project = project(&format!("services:\n{services}volumes: {{data: {{}}}}\n"));
     assert!(in_place::any_asks(&project));
     let mut asked = in_place::start_first(&project, facts);
-    let worker = asked.remove("worker").expect("it asks");
+    let worker = asked.remove("worker").unwrap();
     assert!(asked.is_empty(), "nobody else asks");
     worker.err().map(|bar| bar.to_string())
 }
