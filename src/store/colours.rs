@@ -227,6 +227,10 @@ impl Store {
             let at = clock.now();
             let all = of(db, &repo)?;
             let back = all.iter().find(|one| one.standing == ColourStanding::Previous);
+            if back.is_none() && all.iter().any(|one| one.standing == ColourStanding::Live) {
+                // Recorded already, by whoever looked at the routes meanwhile: what is live now is what was gone back to.
+                return confirmed(db, &repo, age.0, age.1);
+            }
             for one in all.iter().filter(|one| one.standing == ColourStanding::Live) {
                 stand(db, &repo, &one.colour, ColourStanding::Failed, at)?;
                 let Some(commit) = one.commit.as_ref().filter(|_| back.is_none_or(|back| back.commit != one.commit))

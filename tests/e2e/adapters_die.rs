@@ -19,11 +19,8 @@ use e2e_support::{
 const POINTS: &[&str] = &[
     "before the step",
     "before recording the routes",
-    "after the step",
     "before the switch",
-    "before recording what a colour was made as",
     "before recording the switch",
-    "after recording the switch",
     "before recording the end of a bake",
 ];
 

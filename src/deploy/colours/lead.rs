@@ -147,6 +147,18 @@ impl Lead {
         }
     }
 
+    /// The same, when nobody is about to change them: for whoever would change them himself if they are not as they should be.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn settled(&self, repo: &str) -> Result<Seen, LeadError> {
+        match self {
+            // All of its routes change at once.
+            Lead::Own(_) => self.seen(repo).await,
+            Lead::Other(other) => Ok(other.settled().await?),
+        }
+    }
+
     /// At which generation and revision the routes have another colour beside the live one; `None`: they have none, or lead elsewhere.
     ///
     /// # Errors
@@ -242,7 +254,7 @@ impl Lead {
     pub async fn apply(&self, repo: &str, goal: &Goal) -> Result<(), LeadError> {
         match (self, goal) {
             (Lead::Own(steer), Goal::Own(repository)) => Ok(steer.apply(repo, repository).await.map(drop)?),
-            (Lead::Other(other), Goal::Other(wanted)) => Ok(other.front.apply(wanted).await.map(drop)?),
+            (Lead::Other(other), Goal::Other(wanted)) => Ok(other.apply(wanted).await?),
             // A goal is made by the one who is told of it, and who leads is looked up once.
             (Lead::Own(_), Goal::Other(_)) | (Lead::Other(_), Goal::Own(_)) => {
                 Err(LeadError::Other(FrontError::Lacks {

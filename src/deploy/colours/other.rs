@@ -1,6 +1,10 @@
 //! A proxy that the user has already, for one repository: what it is told, and how it says that it stands.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     super::Failure,
@@ -21,6 +25,13 @@ use crate::{
     },
     traffic::{Colour, bounds},
 };
+
+/// Who tells a front, by what it is called. It may be asked at any time, but in the middle of a change it stands otherwise than it was
+/// told, and whoever takes that for a fault would tell it the contrary.
+static TELLING: Mutex<BTreeMap<String, Arc<Turn>>> = Mutex::new(BTreeMap::new());
+
+/// Held by whoever tells it.
+type Turn = tokio::sync::Mutex<()>;
 
 /// A proxy of the user's own, for one repository.
 #[derive(Debug, Clone)]
@@ -77,6 +88,32 @@ impl Other {
     /// What it is called, for messages.
     pub fn name(&self) -> String {
         self.front.name()
+    }
+
+    /// Has all its places lead there. Changes come one after the other.
+    ///
+    /// # Errors
+    /// It does not, or that is not known.
+    pub async fn apply(&self, wanted: &Wanted) -> Result<(), FrontError> {
+        let turn = self.turn();
+        let _turn = turn.lock().await;
+        self.front.apply(wanted).await.map(drop)
+    }
+
+    /// How it stands when nobody is about to change it, for whoever would tell it again.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn settled(&self) -> Result<Seen, FrontError> {
+        let turn = self.turn();
+        let _turn = turn.lock().await;
+        self.seen().await
+    }
+
+    fn turn(&self) -> Arc<Turn> {
+        // Only whole values are written under this lock.
+        let mut all = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(self.front.name()).or_default())
     }
 
     /// Why the live colour cannot be left to it: another one leads there.
@@ -199,8 +236,6 @@ pub fn means(adapter: &Adapter) -> Means {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::{super::made, *};
     use crate::switch::derived::Given;
 

@@ -36,7 +36,7 @@ impl Deployer {
                 self.another_leads(&stands, live, &made, failure).await?;
             }
         }
-        let Seen { routed, otherwise, .. } = steer.seen(repo).await?;
+        let Seen { routed, otherwise, .. } = steer.settled(repo).await?;
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
