@@ -7,7 +7,6 @@ use std::{
 };
 
 /// Where it listens; and what it was asked, once it was.
-#[expect(clippy::disallowed_methods, reason = "a thread of its own")]
 pub(crate) fn answering(answer: &str) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, answer) = (listener.local_addr().unwrap(), answer.to_owned());

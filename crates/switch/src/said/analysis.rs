@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     fields::{Reading, below, shown_time},
-    measure::{Measure, OnUnknown, measures},
+    measure::{Measure, OnUnknown, Target, measures},
 };
 
 /// Keys about answers.
@@ -94,7 +94,7 @@ pub(super) fn analysis(
     path: &str,
     value: &Value,
     in_commit: bool,
-    target: &dyn Fn(&mut Reading, &str, &Value) -> Option<(String, u16)>,
+    target: Target<'_>,
 ) -> Option<AnalysisSaid> {
     match value {
         Value::String(word) if word == "on" => return Some(AnalysisSaid::On(Analysis::usual())),

@@ -115,6 +115,9 @@ impl Asks {
     }
 }
 
+/// Reads a service and its port.
+pub(super) type Target<'r> = &'r dyn Fn(&mut Reading, &str, &Value) -> Option<(String, u16)>;
+
 /// The readers of measures: each key's usual times in seconds (how often; within), and what only `repos.yaml` may say.
 pub(super) struct Kind {
     key: &'static str,
@@ -135,7 +138,7 @@ pub(super) fn measures(
     reading: &mut Reading,
     fields: &Fields<'_>,
     in_commit: bool,
-    target: &dyn Fn(&mut Reading, &str, &Value) -> Option<(String, u16)>,
+    target: Target<'_>,
 ) -> Vec<Measure> {
     let mut all = Vec::new();
     for kind in &KINDS {
@@ -160,13 +163,7 @@ pub(super) fn measures(
     all
 }
 
-fn measure(
-    reading: &mut Reading,
-    kind: &Kind,
-    path: &str,
-    value: &Value,
-    target: &dyn Fn(&mut Reading, &str, &Value) -> Option<(String, u16)>,
-) -> Option<Measure> {
+fn measure(reading: &mut Reading, kind: &Kind, path: &str, value: &Value, target: Target<'_>) -> Option<Measure> {
     let own: &[&str] = match kind.key {
         "prometheus" => &["url", "query", "fail_above", "fail_below"],
         "command" => &["run"],
