@@ -11,7 +11,7 @@ use common::{PATIENCE, wait_until};
 use e2e_support::{
     Site, all_of,
     load::Load,
-    programs::{Image, Programs, said_in},
+    programs::{Image, Nameless, Programs, said_in},
     switched::Switched,
 };
 
@@ -41,7 +41,7 @@ fn data_comes_through_adoption_switches_and_the_way_back_and_a_scheduler_runs_on
         println!("not run: needs Debian's postgresql-15, redis-server and nginx on this machine");
         return;
     }
-    let image = image();
+    let (mut left, image) = (Nameless::default(), image());
     let web = common::daemon::free_address();
     let built = |from: &str, port: u16, more: &str| format!("FROM {}/{from}\nEXPOSE {port}\n{more}", image.of);
     let files = [
@@ -71,6 +71,7 @@ fn data_comes_through_adoption_switches_and_the_way_back_and_a_scheduler_runs_on
         psql(&shop.site.container(&red, base), "create table orders (what text)");
     }
     note(&shop, &red, "before");
+    left.note(&shop.site.container(&red, "cache"));
 
     let load = Load::on(web, 4);
     load.wait_for("one", 20);

@@ -83,9 +83,15 @@ fn a_front_that_keeps_its_ports_is_asked_all_the_while_and_no_request_fails() {
     }
     assert_eq!(shop.site.container(&name, "front"), front, "no switch touches it");
 
+    let came = tls.end();
+    println!("{:?}, the longest after {:?}", came.good, came.longest);
+    none_failed(&daemon, &came);
+
+    // What is under way through its TLS when the way back begins may be cut: it waits for what is held behind it.
     fs::write(daemon.repos_yaml(), shop.site.entry(&[])).unwrap();
     daemon.expect_success(shop.push(&daemon, "five"));
     plain.wait_for("five", 50);
+    let tls = tls::Load::on(https, 2);
     tls.wait_for("five", 5);
     wait_until("the stack to be in place", PATIENCE, || {
         match (shop.running(&red, "front"), common::docker::containers(&name).len(), rules(&name)) {

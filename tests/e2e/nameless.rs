@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, wait_until};
-use e2e_support::{file_in, run_in, switched::Switched};
+use e2e_support::{file_in, programs::Nameless, run_in, switched::Switched};
 
 const APP: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
 const SWITCH: &str = "{ bake: 1s }";
@@ -19,6 +19,7 @@ fn what_lies_in_a_volume_of_its_image_goes_along_with_a_held_service() {
         )
     };
     let dockerfile = "FROM @BASE\nCOPY page app.sh /app/\nVOLUME /data\nCMD [\"sh\", \"/app/app.sh\"]\n";
+    let mut left = Nameless::default();
     let shop = Switched::of(compose, &[("Dockerfile", dockerfile), ("app.sh", APP), ("page", "one")]);
     let red = shop.site.red();
     let (_proxy, daemon) = shop.serve_as(&shop.site.entry(&[]), &[]);
@@ -28,6 +29,7 @@ fn what_lies_in_a_volume_of_its_image_goes_along_with_a_held_service() {
     };
     let rows = |project: &str| file_in(&shop.site.container(project, "web"), "/data/rows");
     write(&red, "before");
+    left.note(&shop.site.container(&red, "web"));
 
     fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
     for version in ["two", "three", "four"] {

@@ -110,7 +110,7 @@ impl Outside {
         let (goes, came) = (folder.path().join("goes"), folder.path().join("came"));
         fs::write(&goes, "").unwrap();
         let script = format!(
-            "while [ -e {} ]; do curl -gsS -m 40 http://{on}/ 2>&1 || echo \"failed with $?\"; echo; sleep 0.02; done >> {}",
+            "while [ -e {} ]; do curl -gsS -m 40 http://{on}/ 2>&1 || echo \"failed with $?\"; echo; sleep 0.02; done > {}.$$",
             goes.display(),
             came.display()
         );
@@ -140,8 +140,12 @@ impl LoadOutside {
     /// Lines that came so far, each with how often.
     pub fn came(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();
-        let text = fs::read_to_string(self.folder.path().join("came")).unwrap_or_default();
-        text.lines().filter(|line| !line.is_empty()).for_each(|line| *all.entry(line.to_owned()).or_default() += 1);
+        // Each client has a file of its own: what two write at a time would be one line.
+        let files = fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path());
+        for file in files.filter(|path| path.extension().is_some()) {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.lines().filter(|line| !line.is_empty()).for_each(|line| *all.entry(line.to_owned()).or_default() += 1);
+        }
         all
     }
 

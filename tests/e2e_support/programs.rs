@@ -109,6 +109,28 @@ impl Drop for Image {
     }
 }
 
+/// Volumes without a name that go along from container to container: none of those takes them along when it goes. Made before the
+/// stack, and dropped after it.
+#[derive(Default)]
+pub struct Nameless(Vec<String>);
+
+impl Nameless {
+    /// Those of a container.
+    pub fn note(&mut self, container: &str) {
+        let said = docker(&["inspect", "-f", "{{range .Mounts}}{{.Name}} {{end}}", container]);
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        self.0.extend(said.split_whitespace().filter(|name| name.len() == 64).map(str::to_owned));
+    }
+}
+
+impl Drop for Nameless {
+    fn drop(&mut self) {
+        for volume in &self.0 {
+            docker(&["volume", "rm", volume]);
+        }
+    }
+}
+
 /// Runs Docker's client.
 pub fn docker(arguments: &[&str]) -> Output {
     Command::new("docker").args(arguments).stdin(Stdio::null()).output().unwrap()

@@ -92,8 +92,9 @@ pub fn comes_again(live: Option<&ColourRecord>, in_place: &str) -> bool {
 /// Projects that are none any more in the end: the colours' and that of what stays, but for the one that is in place then.
 pub fn leave(stands: &Stands, staying: &str, in_place: &str) -> Vec<String> {
     let colours = stands.all.iter().filter(|one| one.standing != ColourStanding::Leaving);
-    let all: BTreeSet<&str> = colours.map(|one| one.project.as_str()).chain([staying]).collect();
-    all.into_iter().filter(|project| *project != in_place).map(str::to_owned).collect()
+    let all: BTreeSet<&str> = colours.map(|one| one.project.as_str()).filter(|project| *project != staying).collect();
+    // Last, for containers of the colours are in its networks.
+    all.into_iter().chain([staying]).filter(|project| *project != in_place).map(str::to_owned).collect()
 }
 
 /// Of the live colour's listeners those that the engine will have again, and those that nobody has then.
@@ -287,6 +288,7 @@ mod tests {
         ];
         let stands = Stands { all, switch: None };
         assert_eq!(leave(&stands, "shop", "redshop"), ["blueshop", "shop"]);
+        assert_eq!(leave(&stands, "a", "redshop"), ["blueshop", "a"], "whose networks the others are in");
         assert!(comes_again(stands.live(), "redshop"));
         assert!(!comes_again(stands.live(), "blueshop"), "its containers are replaced");
         assert!(!comes_again(None, "redshop"));
