@@ -32,6 +32,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         step: _,
         maintained,
         not_served,
+        still,
         certificates,
     } = status;
     let gets = match maintained {
@@ -46,6 +47,10 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => Ok(()),
     };
     match not_served {
+        None if !still.is_empty() => {
+            let what = escape_controls(&still.join(", ")).into_owned();
+            line(live, &format!("STANDS STILL IN PART: {what}; `turnout deploy {repo}` starts it again"))?;
+        }
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }

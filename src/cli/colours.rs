@@ -211,6 +211,7 @@ mod tests {
                 step: None,
                 maintained: false,
                 not_served: None,
+                still: Vec::new(),
                 certificates: Vec::new(),
             }
         };

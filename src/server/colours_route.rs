@@ -259,6 +259,8 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         step,
         maintained,
         not_served,
+        // Who knows what runs adds it.
+        still: Vec::new(),
         certificates: deployer.obtained(repo, &stands).await,
     }))
 }

@@ -27,6 +27,7 @@ mod rollout_route;
 mod shares;
 mod source;
 mod status;
+mod still;
 pub mod visitors;
 
 pub mod webhook_route;

@@ -88,6 +88,9 @@ pub struct ColoursStatus {
     /// Why the live one gets no requests, as the proxy has just said, or by its silence.
     #[serde(default)]
     pub not_served: Option<String>,
+    /// What of the live one ought to take requests and does not run, in words; nothing while a deployment is under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still: Vec<String>,
     /// Certificates that the proxy obtains for its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
