@@ -7,7 +7,10 @@ use std::{
 
 use turnout::{
     report::redact::Redactor,
-    store::{Cause, Fall, Filter, Finish, LogLimits, NewDeployment, Place, Retention, Store, Update, Watch, Watched},
+    store::{
+        Cause, ColourRecord, ColourStanding, Fall, Filter, Finish, LogLimits, NewDeployment, Place, Retention, Store,
+        Update, Watch, Watched,
+    },
 };
 
 static TIME: AtomicI64 = AtomicI64::new(1);
@@ -40,6 +43,37 @@ async fn deployed(store: &Store, watch: Option<Watch>) -> i64 {
     let done = Finish::Succeeded { project: "redshop".to_owned(), commit: "1".repeat(40), reached: None, watch };
     assert!(store.finish(id, done).await.unwrap());
     id
+}
+
+/// Whoever looks at the routes between their move and its record records it as well.
+#[tokio::test]
+async fn a_way_back_that_is_recorded_twice_leaves_live_what_was_gone_back_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    for (generation, colour) in [(1, "red"), (2, "blue")] {
+        let next = ColourRecord {
+            repo: "shop".to_owned(),
+            colour: colour.to_owned(),
+            project: format!("{colour}shop"),
+            standing: ColourStanding::Next,
+            generation,
+            deployment: None,
+            commit: Some(generation.to_string().repeat(40)),
+            since: 0,
+            made: String::new(),
+        };
+        store.begin_colour(next, "red").await.unwrap();
+        store.switched("shop", colour, (generation, 0), None).await.unwrap();
+    }
+    for _ in 0..2 {
+        store.reverted("shop", (2, 1), "somebody went back").await.unwrap();
+        let all = store.colours(Some("shop")).await.unwrap();
+        let mut stands: Vec<_> = all.iter().map(|one| (one.colour.as_str(), one.standing)).collect();
+        stands.sort_unstable_by_key(|(colour, _)| *colour);
+        assert_eq!(stands, [("blue", ColourStanding::Failed), ("red", ColourStanding::Live)]);
+    }
+    assert!(store.why_reverted("shop", &"1".repeat(40)).await.unwrap().is_none());
+    assert!(store.why_reverted("shop", &"2".repeat(40)).await.unwrap().is_some());
 }
 
 #[tokio::test]
