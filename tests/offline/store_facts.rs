@@ -63,7 +63,7 @@ async fn a_way_back_that_is_recorded_twice_leaves_live_what_was_gone_back_to() {
             made: String::new(),
         };
         store.begin_colour(next, "red").await.unwrap();
-        store.switched("shop", colour, (generation, 0), None).await.unwrap();
+        store.switched("shop", colour, (generation, 0), None, None).await.unwrap();
     }
     for _ in 0..2 {
         store.reverted("shop", (2, 1), "somebody went back").await.unwrap();
