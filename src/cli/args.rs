@@ -522,6 +522,8 @@ mod tests {
             // What is said to docker over SSH, and to ssh.
             "crates/docker/src/ssh.rs" => &["--host"],
             "src/deploy/prune.rs" => &["--dry-run"],
+            // A rule for a firewall.
+            "src/deploy/colours/fronts.rs" => &["--dport"],
             // A flag of `turnout compose build`, told of where it was given.
             "crates/docker/src/image/build.rs" => &["--memory"],
             // The word of a Dockerfile.
