@@ -251,8 +251,11 @@ async fn from_before(engine: &Engine, project: &Project) -> Result<BTreeMap<Stri
     Ok(others.map(|(key, volume)| (key, volume.name)).collect())
 }
 
-/// Where the proxy listens, by service and port in its containers.
-async fn listeners(store: &Store, repo: &Repo, derived: &Derived) -> Result<BTreeMap<(String, u16), u16>, Failure> {
+/// Ports of this machine, by service and port in its containers.
+type Chosen = BTreeMap<(String, u16), u16>;
+
+/// Where the proxy listens.
+async fn listeners(store: &Store, repo: &Repo, derived: &Derived) -> Result<Chosen, Failure> {
     let chosen = |route: &&Route| matches!(&route.listen, Listen::Host { port: None, .. });
     let routes: Vec<Route> = derived.routes.iter().filter(chosen).cloned().collect();
     match routes.is_empty() {
@@ -264,7 +267,7 @@ async fn listeners(store: &Store, repo: &Repo, derived: &Derived) -> Result<BTre
 fn made(
     derived: &Derived,
     coloured: &Coloured,
-    (loopback, listeners): (&BTreeMap<(String, u16), u16>, &BTreeMap<(String, u16), u16>),
+    (loopback, listeners): (&Chosen, &Chosen),
     gateways: &Gateways,
 ) -> Made {
     let project = &coloured.project;
