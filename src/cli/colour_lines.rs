@@ -49,7 +49,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     match not_served {
         None if !still.is_empty() => {
             let what = escape_controls(&still.join(", ")).into_owned();
-            line(live, &format!("STANDS STILL IN PART: {what}; `turnout deploy {repo}` starts it again"))?;
+            line(live, &format!("STANDS STILL IN PART: {what}; `turnout deploy {repo}` has it run again"))?;
         }
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
