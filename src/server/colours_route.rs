@@ -9,6 +9,7 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
+    still::still,
     wire::{
         AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, MeasureStatus, PreviewPlace,
         PreviewReply, ShareStatus, StepStatus,
@@ -19,6 +20,7 @@ use crate::{
     deploy::{
         Deployer,
         colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, kept_until},
+        former::Stacks,
     },
     rollout::{Phase, Rollout},
     store::{self, ColourRecord, ColourStanding, Filter},
@@ -201,7 +203,7 @@ pub(super) async fn colours(
 }
 
 async fn now(control: &Control, repo: &str) -> Result<Json<ColoursStatus>, Refusal> {
-    let stands = of(&control.deployer, repo).await?;
+    let stands = of(&control.deployer, repo, None).await?;
     stands.map(Json).ok_or_else(|| not_switched(repo))
 }
 
@@ -223,8 +225,12 @@ fn answer(control: &Control, repo: &str, asked: Asked) -> (StatusCode, Json<Aske
     }
 }
 
-/// The colours of a repository; `None` where it has none.
-pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<ColoursStatus>, Refusal> {
+/// The colours of a repository; `None` where it has none. `runs`: what the engine runs, where that is known.
+pub(super) async fn of(
+    deployer: &Deployer,
+    repo: &str,
+    runs: Option<&Stacks>,
+) -> Result<Option<ColoursStatus>, Refusal> {
     let stands = deployer.recorded(repo).await?;
     if stands.all.is_empty() {
         return Ok(None);
@@ -259,10 +265,17 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         step,
         maintained,
         not_served,
-        // Who knows what runs adds it.
-        still: Vec::new(),
+        still: runs.filter(|_| rollout.under_way.is_none()).map_or_else(Vec::new, |runs| of_the_live(&stands, runs)),
         certificates: deployer.obtained(repo, &stands).await,
     }))
+}
+
+/// What of the live colour ought to take requests and does not run.
+fn of_the_live(stands: &Stands, runs: &Stacks) -> Vec<String> {
+    // One whose record cannot be read is told of by whoever goes on with it.
+    let Ok(Some((live, made))) = stands.live_made() else { return Vec::new() };
+    let routed = made.routes.iter().map(|route| route.service.as_str()).collect();
+    still(&routed, runs.get(&live.project).map(|stack| stack.containers.as_slice()).unwrap_or_default())
 }
 
 /// Why the one that failed was taken back.

@@ -11,13 +11,11 @@ use super::{
     colours_route,
     command::{Control, Refusal},
     left::left,
-    still::still,
     wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
 };
 use crate::{
     config::Repo,
     deploy::{
-        colours::Made,
         compute,
         former::{self, Stacks, Stray},
         holdings::Ask,
@@ -181,12 +179,8 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let waits = control.deployer.store.waiting().await?.into_iter().find(|waiting| waiting.repo == repo.name);
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
     let left = left(&control.deployer.store, &repo.name).await?;
-    let rollout = control.deployer.store.rollout(&repo.name).await?;
-    let bake = rollout.bake;
-    let mut colours = colours_route::of(&control.deployer, &repo.name).await?;
-    if let (Some(colours), Ok(stacks), None) = (&mut colours, &runs.stacks, rollout.under_way) {
-        colours.still = of_the_live(control, &repo.name, stacks).await?;
-    }
+    let bake = control.deployer.store.rollout(&repo.name).await?.bake;
+    let colours = colours_route::of(&control.deployer, &repo.name, runs.stacks.as_ref().ok()).await?;
     let status = RepoStatus {
         name: repo.name.clone(),
         colours,
@@ -212,17 +206,6 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         ran,
     };
     Ok((status, projects))
-}
-
-/// What of the live colour ought to take requests and does not run.
-async fn of_the_live(control: &Control, repo: &str, stacks: &Stacks) -> Result<Vec<String>, Refusal> {
-    let stands = control.deployer.recorded(repo).await?;
-    let Some((live, made)) = stands.live().and_then(|live| Some((live, Made::read(&live.made).ok()?))) else {
-        return Ok(Vec::new());
-    };
-    let routed = made.routes.iter().map(|route| route.service.as_str()).collect();
-    let there = stacks.get(&live.project).map(|stack| stack.containers.as_slice()).unwrap_or_default();
-    Ok(still(&routed, there))
 }
 
 /// The containers of a repository's projects. Adds to these what only the containers know, for instance after the database

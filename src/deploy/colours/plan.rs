@@ -106,8 +106,7 @@ impl Deployer {
         if let Some(live) = stands.live() {
             memory::require(&engine, repo, live, &looked.made).await?;
         }
-        let live = stands.live().cloned();
-        recorder.info(match &live {
+        recorder.info(match stands.live() {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
             None => format!("nothing is live yet; the first colour is {colour}"),
         });
@@ -118,8 +117,7 @@ impl Deployer {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
         }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
-        let live =
-            live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let live = stands.live_made().map_err(Failure::new)?;
         let goes_back = job.back;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
         let way = Way {
@@ -171,9 +169,7 @@ impl Deployer {
         };
         let made = Made::read(&earlier.made).map_err(Failure::new)?;
         snapshots::refuse_gone(&earlier.project, &made)?;
-        let live = stands.live().cloned();
-        let live =
-            live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let live = stands.live_made().map_err(Failure::new)?;
         let commit = earlier.commit.as_deref().map_or("an unknown commit", git::short);
         recorder.info(format!("back to {} ({commit}), without git and without a build", earlier.project));
         let ColourRecord { colour, project, .. } = earlier;

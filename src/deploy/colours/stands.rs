@@ -1,6 +1,7 @@
 //! Where the colours of a repository stand, and whether the routes agree. Who serves is the routes' to say: the proxy has
 //! them on its own disk, and goes on by them whatever becomes of the deployer. Pure.
 
+use super::made::Made;
 use crate::{
     rollout::Generation,
     store::{ColourRecord, ColourStanding, SwitchRecord},
@@ -48,6 +49,14 @@ impl Stands {
     /// The live one.
     pub fn live(&self) -> Option<&ColourRecord> {
         self.at(ColourStanding::Live)
+    }
+
+    /// The live one, with what it was made as.
+    ///
+    /// # Errors
+    /// What is recorded of it cannot be read.
+    pub fn live_made(&self) -> Result<Option<(ColourRecord, Made)>, String> {
+        self.live().map(|live| Made::read(&live.made).map(|made| (live.clone(), made))).transpose()
     }
 
     /// What runs in place and is on its way out, or was when somebody died.

@@ -223,9 +223,7 @@ impl Deployer {
     ) -> Result<Found, Failure> {
         let in_place = &loaded.stack.project;
         refuse_other_project(repo, stands, loaded)?;
-        let live = stands.live().cloned();
-        let live =
-            live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let live = stands.live_made().map_err(Failure::new)?;
         let names = |made: &Unswitched| made.stays.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
         let stays = match resumed {
             Some(resumed) => names(resumed),

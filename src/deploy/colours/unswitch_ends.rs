@@ -35,7 +35,7 @@ impl Deployer {
     ) -> Result<(), Failure> {
         let Some(row) = stands.leaving() else { return Ok(()) };
         let kept = Unswitched::read(&row.made).map_err(Failure::new)?;
-        let live = live_of(stands)?;
+        let live = stands.live_made().map_err(Failure::new)?;
         if let Some((live, _)) = live.as_ref().filter(|(_, made)| !made.routes.is_empty()) {
             let steer = self.own_steer(repo).await?;
             steer.resume(&repo.name).await?;
@@ -89,7 +89,7 @@ impl Deployer {
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
         let kept = Unswitched::read(&row.made).map_err(Failure::new)?;
-        let live = live_of(stands)?;
+        let live = stands.live_made().map_err(Failure::new)?;
         if kept.ended {
             // Never two of them on one volume.
             engine.rest(&row.project, &[]).await?;
@@ -173,7 +173,7 @@ impl Deployer {
         row: &ColourRecord,
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
-        if live_of(stands)?.is_some_and(|(_, made)| !made.routes.is_empty()) {
+        if stands.live_made().map_err(Failure::new)?.is_some_and(|(_, made)| !made.routes.is_empty()) {
             let steer = self.own_steer(repo).await?;
             self.lead_no_more(&repo.name).await?;
             let age = next_age(&steer, &repo.name, row.generation).await?;
@@ -191,11 +191,6 @@ impl Deployer {
             None => Err(Failure::new("turnout-proxy led it, and another one is to".to_owned())),
         }
     }
-}
-
-fn live_of(stands: &Stands) -> Result<Option<(ColourRecord, Made)>, Failure> {
-    let live = stands.live().cloned();
-    live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)
 }
 
 /// Waits until nothing is open any more to a colour that has left the routes, as long as older connections may take.
