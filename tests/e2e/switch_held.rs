@@ -55,11 +55,23 @@ volumes:
     )
 }
 
-const DOCKERFILE: &str = "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n";
+const DOCKERFILE: &str = "FROM @BASE\nCOPY page slow app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n";
 
 /// It keeps the lock until it ends.
 const LOCKS: &str = "exec 9>/data/lock\n/opt/lock/ld.so --library-path /opt/lock /opt/lock/flock -n 9 || { echo another one has the lock; exit 1; }\n";
-const SERVES: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
+const SERVES: &str = "mkdir -p /www/cgi-bin
+cp /app/page /www/index.html
+cp /app/slow /www/cgi-bin/slow
+chmod 755 /www/cgi-bin/slow
+exec httpd -f -p 8000 -h /www
+";
+/// A page that takes a second: one such request is always under way when the app is to end.
+const SLOW: &str = "/cgi-bin/slow";
+const ANSWERS_SLOWLY: &str = r#"#!/bin/sh
+sleep 1
+read page < /app/page
+printf 'HTTP/1.1 200 OK\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' "${#page}" "$page"
+"#;
 
 #[test]
 fn an_app_with_a_lock_loses_no_request_and_never_runs_twice() {
@@ -69,8 +81,10 @@ fn an_app_with_a_lock_loses_no_request_and_never_runs_twice() {
     let program = folder.path().join("lock");
     fs::create_dir(&program).unwrap();
     flock(&program);
-    let shop =
-        Switched::of(|web| compose(web, &program), &[("Dockerfile", DOCKERFILE), ("app.sh", &app), ("page", "one")]);
+    let shop = Switched::of(
+        |web| compose(web, &program),
+        &[("Dockerfile", DOCKERFILE), ("app.sh", &app), ("slow", ANSWERS_SLOWLY), ("page", "one")],
+    );
     let (red, blue) = (shop.site.red(), shop.site.blue());
     let switch = "{ bake: 1h, health: { path: /, timeout: 4s }, services: { web: { order: stop-first } } }";
     let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
@@ -80,8 +94,9 @@ fn an_app_with_a_lock_loses_no_request_and_never_runs_twice() {
     assert!(plan.contains("old one ends first, requests wait (said in repos.yaml)"), "{plan}");
 
     let counted = Counted::of(&[&red, &blue], "web");
-    let load = Load::on(shop.web, CLIENTS);
+    let (load, slow) = (Load::on(shop.web, CLIENTS), Load::asking(shop.web, SLOW, 2));
     load.wait_for("one", 50);
+    slow.wait_for("one", 1);
     daemon.expect_success(shop.push(&daemon, "two"));
     load.wait_for("two", 50);
 
@@ -115,8 +130,9 @@ fn an_app_with_a_lock_loses_no_request_and_never_runs_twice() {
         daemon.restart();
         load.wait_for(&version, 20);
         all_of(&daemon.turnout(&["promote", &shop.site.name]));
-        assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
+        assert_eq!([load.came().bad, slow.came().bad].concat(), Vec::<String>::new(), "{dies_at}");
     }
+    assert_eq!(slow.end().bad, Vec::<String>::new());
     let (came, ran) = (load.end(), counted.ran());
     println!("{} good answers, the longest after {:?}", came.good.values().sum::<u64>(), came.longest);
     assert_eq!(came.bad, Vec::<String>::new());

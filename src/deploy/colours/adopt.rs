@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{Deployer, Failure, now_ms, of::Of},
     lead::Lead,
+    lead::hold_requests,
     led::{in_place_routes, returning, routes, staying_routes, target},
     left_behind,
     look::Looked,
@@ -33,10 +34,6 @@ use crate::{
 const SPEAKS: Duration = Duration::from_secs(5);
 /// How long connections from before are waited for, which are not the proxy's and cannot wait there.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
-/// How long requests under way are waited for while others are held: those may wait no longer than 30 seconds in all.
-const IN_FLIGHT: Duration = Duration::from_secs(8);
-/// The same for connections of bytes.
-const BYTES_IN_FLIGHT: Duration = Duration::from_secs(2);
 /// How long a port may take to become the proxy's once its former container has ended.
 pub(super) const BINDS: Duration = Duration::from_secs(10);
 /// Pause between two looks.
@@ -206,9 +203,8 @@ impl Deployer {
         let Some((led, steer)) = adopts.led.as_ref().zip(way.steer.own().cloned()) else { return Ok(()) };
         if hold && adopts.can_wait() {
             way.held = true;
-            steer.hold(&of.repo.name).await?;
             of.recorder.info(format!("requests wait while {} ends and {} starts", adopts.project, way.project));
-            await_in_flight(&steer, &of.repo.name).await;
+            hold_requests(&steer, &of.repo.name).await?;
         }
         if !led.by_kernel {
             let wanted = routes(&led.made, way.age(generation), &adopts.colour, generation, false);
@@ -365,24 +361,6 @@ pub(super) async fn await_listening(steer: &Steer, repo: &str, of: &Made) -> Res
         if Instant::now() >= until {
             let waits = waits.into_iter().collect::<Vec<_>>().join(", ");
             return Err(Failure::new(format!("another program has {waits} still")));
-        }
-        sleep(LOOK).await;
-    }
-}
-
-/// Waits for what is under way at a repository's colours, once nothing new comes: requests, and for a shorter time connections of
-/// bytes, many of which last.
-pub(super) async fn await_in_flight(steer: &Steer, repo: &str) {
-    let began = Instant::now();
-    while began.elapsed() < IN_FLIGHT {
-        let Ok(status) = steer.status().await else { return };
-        let open = |bytes: bool| {
-            let own = status.routes.iter().filter(|route| route.repository == repo && (route.requests == 0) == bytes);
-            let open = own.flat_map(|route| &route.colours).map(|colour| colour.open.saturating_sub(colour.tunnels));
-            open.sum::<u64>() > 0
-        };
-        if !open(false) && (!open(true) || began.elapsed() >= BYTES_IN_FLIGHT) {
-            return;
         }
         sleep(LOOK).await;
     }

@@ -28,6 +28,13 @@ use crate::{
 /// Time between two looks at what is open to a colour.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long requests under way are waited for while others are held: those may wait no longer than 30 seconds in all.
+const IN_FLIGHT: Duration = Duration::from_secs(8);
+/// The same for connections of bytes.
+const BYTES_IN_FLIGHT: Duration = Duration::from_secs(2);
+/// Time between two looks at what is under way while others wait.
+const SOON: Duration = Duration::from_millis(20);
+
 /// What leads requests to a colour: turnout-proxy, or a proxy of the user's own.
 #[derive(Debug, Clone)]
 pub enum Lead {
@@ -274,13 +281,13 @@ impl Lead {
         }
     }
 
-    /// Has requests wait; where it cannot, nothing is done.
+    /// Has requests wait, and sees those under way end ([`hold_requests`]); where it cannot, nothing is done.
     ///
     /// # Errors
     /// It does not answer.
     pub async fn hold(&self, repo: &str) -> Result<(), LeadError> {
         match self {
-            Lead::Own(steer) => Ok(steer.hold(repo).await.map(drop)?),
+            Lead::Own(steer) => Ok(hold_requests(steer, repo).await?),
             Lead::Other(_) => Ok(()),
         }
     }
@@ -327,5 +334,34 @@ impl Lead {
             }
             sleep(LOOK).await;
         }
+    }
+}
+
+/// Has requests wait from now on, and waits for those that are under way already, for a bounded time: whoever ends a container next
+/// cuts what it still answers.
+///
+/// # Errors
+/// turnout-proxy does not answer, or refuses.
+pub(super) async fn hold_requests(steer: &Steer, repo: &str) -> Result<(), SteerError> {
+    steer.hold(repo).await?;
+    await_in_flight(steer, repo).await;
+    Ok(())
+}
+
+/// Waits for what is under way at a repository's colours, once nothing new comes: requests, and for a shorter time connections of
+/// bytes, many of which last.
+async fn await_in_flight(steer: &Steer, repo: &str) {
+    let began = Instant::now();
+    while began.elapsed() < IN_FLIGHT {
+        let Ok(status) = steer.status().await else { return };
+        let open = |bytes: bool| {
+            let own = status.routes.iter().filter(|route| route.repository == repo && (route.requests == 0) == bytes);
+            let open = own.flat_map(|route| &route.colours).map(|colour| colour.open.saturating_sub(colour.tunnels));
+            open.sum::<u64>() > 0
+        };
+        if !open(false) && (!open(true) || began.elapsed() >= BYTES_IN_FLIGHT) {
+            return;
+        }
+        sleep(SOON).await;
     }
 }

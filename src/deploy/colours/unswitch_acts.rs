@@ -9,9 +9,10 @@ use std::{
 
 use super::{
     super::{Deployer, Failure, Prepared, now_ms, of::Of},
-    adopt::{DRAIN, await_in_flight, speaks},
+    adopt::{DRAIN, speaks},
     came::{Broke, Moved},
     gating::Gate,
+    lead::hold_requests,
     led::{in_place_routes, leads, routes, staying_routes},
     made::{Made, MadeRoute, stands_in},
     ports,
@@ -220,9 +221,8 @@ impl Deployer {
             return Ok(());
         }
         way.held = true;
-        steer.hold(&of.repo.name).await.map_err(Failure::from)?;
         of.recorder.info(format!("requests wait while {} ends and {} starts in place", live.project, way.project));
-        await_in_flight(steer, &of.repo.name).await;
+        hold_requests(steer, &of.repo.name).await.map_err(Failure::from)?;
         Ok(())
     }
 
