@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from servers import end_all, free_port, listens, path, route, say, start, turnout_proxy, until, write
+from servers import end_all, free_port, listens, nginx, path, route, say, start, turnout_proxy, until, write
 
 WORK, PROGRAM, ROUNDS, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 CLIENTS = 64
@@ -50,21 +50,6 @@ def memory(pid):
     """Resident memory of a process, in MiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return int(re.search(r"^VmRSS:\s+(\d+)", file.read(), re.M).group(1)) / 1024
-
-
-def nginx(name, body):
-    """An nginx with one worker, in the foreground."""
-    text = f"""
-daemon off; worker_processes 1; pid {path(name + '.pid')}; error_log stderr warn; 
-events {{ worker_connections 8192; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 75s; sendfile on; tcp_nopush on;
-  client_body_temp_path {path('t')}; proxy_temp_path {path('t')}; fastcgi_temp_path {path('t')};
-  uwsgi_temp_path {path('t')}; scgi_temp_path {path('t')};
-  {body}
-}}
-"""
-    return start(name, ["nginx", "-p", WORK, "-e", "stderr", "-c", write(name + ".conf", text)])
 
 
 def wrk(url, seconds=SECONDS, clients=CLIENTS):

@@ -71,14 +71,29 @@ def ask(control, request):
     return answer
 
 
-def turnout_proxy(program, name, routes, *options):
+def turnout_proxy(program, name, routes, *options, level="warn"):
     os.makedirs(path(name), exist_ok=True)
     control = path(name, "control.sock")
-    started = start(name, [program, "run", "--state-dir", path(name), "--socket", control, "--log-level", "warn", *options])
+    started = start(name, [program, "run", "--state-dir", path(name), "--socket", control, "--log-level", level, *options])
     until(name, lambda: os.path.exists(control))
     if routes:
         ask(control, {"request": "apply", "repository": "bench", "generation": 1, "revision": 0, "routes": routes})
     return started, control
+
+
+def nginx(name, body):
+    """An nginx with one worker, in the foreground."""
+    text = f"""
+daemon off; worker_processes 1; pid {path(name + '.pid')}; error_log stderr warn; 
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 75s; sendfile on; tcp_nopush on;
+  client_body_temp_path {path('t')}; proxy_temp_path {path('t')}; fastcgi_temp_path {path('t')};
+  uwsgi_temp_path {path('t')}; scgi_temp_path {path('t')};
+  {body}
+}}
+"""
+    return start(name, ["nginx", "-p", WORK, "-e", "stderr", "-c", write(name + ".conf", text)])
 
 
 def route(port, backend, **more):

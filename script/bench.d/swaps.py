@@ -15,13 +15,15 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import socket
 import statistics
 import sys
 import time
+from datetime import datetime
 
-from servers import RUNNING, ask, end_all, free_port, listens, path, route, say, start, turnout_proxy, until, write
+from servers import RUNNING, ask, end_all, free_port, listens, nginx, path, route, say, start, turnout_proxy, until, write
 
 PROGRAM, SWITCHES = sys.argv[2], int(sys.argv[3])
 CLIENTS = 64
@@ -220,6 +222,51 @@ def measure(name, port, act):
     print(f"{name}: {json.dumps(told)}", file=sys.stderr)
 
 
+def own_words():
+    """From the act, the moment at which turnout-proxy has the new routes, to the first request that the new colour gets, by the proxy's own
+    two logs: no client in Python stands between. `wrk` asks all the while; nginx answers in the containers' stead."""
+    backends = {colour: free_port() for colour in COLOURS}
+    nginx("colours", "".join(f"server {{ listen 127.0.0.1:{port}; return 200 '{colour}'; }}" for colour, port in backends.items()))
+    until("nginx listens", lambda: all(listens(port) for port in backends.values()))
+    ours, log = free_port(), path("own.access")
+    name = "own"
+    _, control = turnout_proxy(PROGRAM, name, [route(ours, backends["red"])], "--access-log", log, level="debug")
+    until("turnout-proxy listens", lambda: listens(ours))
+    count = min(200, SWITCHES)
+    asking = start("wrk", ["wrk", "-t1", "-c8", "-d600s", f"http://127.0.0.1:{ours}/"])
+    time.sleep(1)
+    for generation in range(2, 2 + count):
+        apply(control, ours, generation, COLOURS[(generation + 1) % 2], backends)
+        time.sleep(0.05)
+    asking.terminate()
+    asking.wait()
+    first, arrived = {}, {}
+    with open(log, encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            over = datetime.fromisoformat(line["time"]).timestamp() * 1e6
+            generation = line.get("generation")
+            if generation and over < first.get(generation, over + 1):
+                first[generation], arrived[generation] = over, over - 1e3 * line["container_millis"]
+    acts, at = {}, None
+    with open(path(f"{name}.out"), encoding="utf-8") as lines:
+        for line in lines:
+            if found := re.search(r"the routes have moved at=(\d+)", line):
+                at = int(found.group(1))
+            if found := re.search(r"generation (\d+), revision 0 is served", line):
+                acts[int(found.group(1))] = at
+    seen = sorted(generation for generation in acts if generation > 1 and generation in first)
+    say("own.watched", len(seen))
+    say("own.sent", statistics.median(arrived[generation] - acts[generation] for generation in seen))
+    say("own.answered", statistics.median(first[generation] - acts[generation] for generation in seen))
+
+
+def apply(control, listen, generation, colour, backends):
+    """Tells turnout-proxy which colour is live."""
+    target = {"name": colour, "generation": generation, "weight": 100, "targets": [f"127.0.0.1:{backends[colour]}"]}
+    wanted = {"listen": f"127.0.0.1:{listen}", "protocol": "http", "state": "serve", "colours": [target]}
+    ask(control, {"request": "apply", "repository": "bench", "generation": generation, "revision": 0, "routes": [wanted]})
+
+
 def main():
     backends = {colour: free_port() for colour in COLOURS}
     held = [multiprocessing.Process(target=container, args=(colour, port), daemon=True) for colour, port in backends.items()]
@@ -234,13 +281,7 @@ def main():
 
     generations = itertools.count(2)
 
-    def apply(colour):
-        generation = next(generations)
-        target = {"name": colour, "generation": generation, "weight": 100, "targets": [f"127.0.0.1:{backends[colour]}"]}
-        wanted = {"listen": f"127.0.0.1:{ours}", "protocol": "http", "state": "serve", "colours": [target]}
-        ask(control, {"request": "apply", "repository": "bench", "generation": generation, "revision": 0, "routes": [wanted]})
-
-    measure("turnout", ours, apply)
+    measure("turnout", ours, lambda colour: apply(control, ours, next(generations), colour, backends))
 
     if shutil.which("haproxy"):
         theirs, stats = free_port(), path("haproxy-swaps.sock")
@@ -281,6 +322,7 @@ backend b
         measure("haproxy", theirs, drain)
     for process in held:
         process.terminate()
+    own_words()
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ pub(crate) fn log(seconds: u64) -> String {
     format!("{day:02}/{}/{year:04}:{} +0000", name(&MONTHS, month - 1), time_of_day(seconds))
 }
 
-/// In the form of RFC 3339, to the millisecond: `2026-11-29T08:49:37.123Z`.
+/// In the form of RFC 3339, to the microsecond: `2026-11-29T08:49:37.123456Z`.
 pub(crate) fn rfc3339(since: Duration) -> String {
     let seconds = since.as_secs();
     let (year, month, day) = civil(seconds / 86_400);
-    format!("{year:04}-{month:02}-{day:02}T{}.{:03}Z", time_of_day(seconds), since.subsec_millis())
+    format!("{year:04}-{month:02}-{day:02}T{}.{:06}Z", time_of_day(seconds), since.subsec_micros())
 }
 
 fn time_of_day(seconds: u64) -> String {
@@ -85,6 +85,6 @@ mod tests {
             assert_eq!(String::from_utf8(written(seconds).to_vec()).unwrap(), expected);
         }
         assert_eq!(log(784_111_777), "06/Nov/1994:08:49:37 +0000");
-        assert_eq!(rfc3339(Duration::from_millis(951_782_400_007)), "2000-02-29T00:00:00.007Z");
+        assert_eq!(rfc3339(Duration::from_micros(951_782_400_000_007)), "2000-02-29T00:00:00.000007Z");
     }
 }
