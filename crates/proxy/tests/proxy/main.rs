@@ -32,4 +32,5 @@ mod support;
 mod switching;
 mod tls;
 mod two;
+mod unruly;
 mod web;
