@@ -1,4 +1,4 @@
-//! Word to systemd.
+//! Tells the service manager how the daemon does (`sd_notify`): ready, its status text, the watchdog, the end.
 
 /// Tells systemd, if it has started us.
 pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {

@@ -24,7 +24,7 @@ const BACK: Duration = Duration::from_secs(120);
 /// Exit code where the reader wants no more (Ctrl-C), as a shell shows it of a program that SIGINT ended.
 const LEFT: u8 = 130;
 
-/// Shows it.
+/// Shows where a rollout stands, once, or with `--watch` every second until it is over or the reader leaves.
 pub(super) async fn rollout(client: &Client, args: &RolloutArgs) -> Result<ExitCode, Trouble> {
     let RolloutArgs { repo, watch, json: as_json, socket: _ } = args;
     let path = format!("/v1/repositories/{repo}/rollout");

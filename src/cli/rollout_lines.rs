@@ -12,7 +12,7 @@ use crate::{
     server::wire::{MeasureStatus, RolloutColour, RolloutReply},
 };
 
-/// What is shown. Fields are only ever added.
+/// One look at a rollout, as `--json` prints it and lines are made of it. Fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Shown {
     /// The repository.
@@ -40,7 +40,7 @@ pub(super) struct Shown {
     uncounted: Option<String>,
 }
 
-/// A colour.
+/// How a colour stands, and what the proxy counted of it since the look before.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct ShownColour {
     colour: String,

@@ -104,7 +104,7 @@ impl Judged {
         }
     }
 
-    /// These and those.
+    /// Takes in what was found of another project, or of another kind of image.
     pub fn join(&mut self, other: Judged) {
         self.removals.extend(other.removals);
         self.spared.extend(other.spared);

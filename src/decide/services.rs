@@ -1,4 +1,4 @@
-//! The decision itself.
+//! Which services are rebuilt, and why: what changed since the image was built, triggers, what is missing.
 
 use super::{
     Base, BuildFacts, Decision, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceDecision, ServiceFacts, TriggerFile,

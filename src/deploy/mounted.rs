@@ -13,7 +13,7 @@ use crate::{
     },
     engine::Engine,
     plan::{Mounted, Observed, ObservedContainer, RunState},
-    switch::said::SERVICE_KEYS,
+    switch::said::keys::{SERVICE_KEYS, names},
     yaml::Value,
 };
 
@@ -49,9 +49,9 @@ fn in_compose_file(loaded: &TreeProject, service: &str) -> Result<Option<Mounted
             _ => wrong(&node.pos, "is neither a mapping nor a word".to_owned()),
         };
     };
-    let known = |key: &str| key == KEY || SERVICE_KEYS.contains(&key);
+    let known = |key: &str| key == KEY || names(SERVICE_KEYS).contains(&key);
     if let Some((key, entry)) = map.iter().find(|(key, _)| !known(key)) {
-        let known = SERVICE_KEYS.join(", ");
+        let known = names(SERVICE_KEYS).join(", ");
         return wrong(&entry.key_pos, format!("unknown key `{key}`; known are {KEY}, and for the switch {known}"));
     }
     let Some(entry) = map.get(KEY) else { return Ok(None) };

@@ -15,7 +15,7 @@ use super::{
     proof::{Check, Claim, Key},
 };
 
-/// See the module.
+/// A delivery that is arriving: its proof and what decisions need of it are taken from the bytes as they come.
 #[derive(Debug)]
 pub struct Incoming {
     forge: &'static Forge,

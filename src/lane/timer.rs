@@ -11,20 +11,28 @@ use crate::{
     store::{DeploymentId, StoreError, Waiting, Wish},
 };
 
-/// Asks the engine for all that wait, as long as something does, until the store ends. Whoever is woken and not taken up,
-/// because there is no place or the store could not be written, is woken again.
+/// Wakes whoever is due until the store ends, and asks the engine for those that wait for it. What waits is read where something
+/// was written since; who waits for a time, or for a person, costs nothing until then. Whoever is woken and not taken up, because
+/// there is no place or the store could not be written, is woken again.
 pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
     let deployer = lanes.work();
     let mut ends = Ends::default();
+    let (mut newest, mut known) = (deployer.store.newest_event(), None);
     loop {
-        let waiting = match deployer.store.waiting().await {
-            Ok(waiting) => waiting,
-            Err(StoreError::Closed) => return,
-            Err(error) => {
-                tracing::error!(%error, "cannot read what waits; reading it again in {CLAIM_RETRY:?}");
-                sleep(CLAIM_RETRY).await;
-                continue;
-            }
+        // What is written while it is read counts as written since.
+        let is_old = newest.has_changed().unwrap_or(true);
+        newest.mark_unchanged();
+        let waiting = match known.take().filter(|_| !is_old) {
+            Some(waiting) => waiting,
+            None => match deployer.store.waiting().await {
+                Ok(waiting) => waiting,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read what waits; reading it again in {CLAIM_RETRY:?}");
+                    sleep(CLAIM_RETRY).await;
+                    continue;
+                }
+            },
         };
         ends.know(&waiting, now_ms(), |phase| match phase {
             Phase::EngineAway => deployer.planner.settings.engine_wait,
@@ -35,11 +43,14 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
             deployer.waits.more().await;
             continue;
         };
-        let baking = bakes(deployer).await;
+        let awaits_bake = waiting.iter().any(|one| one.phase == Phase::BakeAwaited);
+        let baking = if awaits_bake { bakes(deployer).await } else { None };
         // Asked before the time is looked at, also where that passed while no daemon ran: what can go on goes on.
         let limit = first.max(Instant::now() + ENGINE_RETRY);
         let asks = waiting.iter().any(|one| one.phase == Phase::EngineAway);
         let back = asks && matches!(timeout_at(limit, deployer.planner.engine()).await, Ok(Ok(_)));
+        // Who is woken may not be taken up; and of a bake it may not have been known whether it is over.
+        let mut retries = asks || (awaits_bake && baking.is_none());
         for Waiting { repo, deployment, until, phase, asked, .. } in &waiting {
             let is_back = match phase {
                 Phase::BakeAwaited => baking.as_ref().is_some_and(|baking| !baking.contains(repo)),
@@ -55,12 +66,15 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
             };
             deployer.waits.wake(repo, *deployment, fact);
             lanes.wake(repo);
+            retries = true;
         }
-        let again = Instant::now() + ENGINE_RETRY;
-        let again = ends.next().map_or(again, |next| next.min(again));
+        let again = retries.then(|| Instant::now() + ENGINE_RETRY);
+        let again = ends.next().into_iter().chain(again).min();
         tokio::select! {
-            () = sleep_until(again) => {}
+            () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => known = Some(waiting),
             () = deployer.waits.more() => {}
+            // What waits may have been called off, or that for which it waits be over. Not with each line of some log.
+            _ = async { sleep(ENGINE_RETRY).await; newest.changed().await } => {}
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct SwitchRecord {
 /// Commits that are not deployed again by themselves, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenBack {
-    /// In full.
+    /// Their names in full, as git has them.
     pub commits: Vec<String>,
     /// Why, in words.
     pub why: String,

@@ -1,4 +1,4 @@
-//! Counts of rows.
+//! Numbers of rows as SQLite has them: signed, where ours are not.
 
 /// A number of rows, as SQLite counts.
 pub(super) fn rows(count: usize) -> i64 {

@@ -1,4 +1,4 @@
-//! What can be asked.
+//! Questions to the database that change nothing: deployments, their logs, the times of their phases, deliveries.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 

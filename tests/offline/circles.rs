@@ -12,10 +12,7 @@ use std::{
 
 use syn::{ItemUse, UseTree, visit::Visit};
 
-use crate::imports::{self, Named};
-
-/// Names that a module takes in, each with its path as it is written.
-type Taken = BTreeMap<String, Vec<String>>;
+use crate::imports::{self, Named, Taken};
 
 /// One file of a crate.
 struct File {
@@ -65,7 +62,7 @@ fn read(source: &Path) -> BTreeMap<Vec<String>, File> {
         .into_iter()
         .filter(|file| *file != source.join("main.rs") || !source.join("lib.rs").exists());
     let read = files.map(|path| {
-        let module = module_of(path.strip_prefix(source).unwrap());
+        let module = imports::module_of(path.strip_prefix(source).unwrap());
         let name = path.strip_prefix(imports::top()).unwrap().display().to_string();
         (module.clone(), File::of(name, module, &imports::parsed(&path)))
     });
@@ -79,13 +76,6 @@ impl File {
         let names = imports::named_in(parsed, &name);
         File { name, module, defines: seen.defines, taken: seen.taken, globs: seen.globs, names }
     }
-}
-
-fn module_of(relative: &Path) -> Vec<String> {
-    let mut words: Vec<String> =
-        relative.with_extension("").iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    words.pop_if(|last| matches!(last.as_str(), "mod" | "lib" | "main"));
-    words
 }
 
 /// What stands at the top of a file.

@@ -20,7 +20,12 @@ pub struct Named {
     pub at: String,
     /// It stands in a `pub use`: it is handed on, which alone uses nothing.
     pub handed_on: bool,
+    /// Modules within the file in which it stands.
+    inside: Vec<String>,
 }
+
+/// Names that a file takes in, each with its path as it is written.
+pub type Taken = BTreeMap<String, Vec<String>>;
 
 /// A room of the house: a crate below `crates/`, or a folder of `src/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,35 +118,110 @@ pub fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// Every path that a file names outside its tests. `self` and `super` are left as they are.
-pub fn named(file: &Path) -> Vec<Named> {
-    named_in(&parsed(file), &file.strip_prefix(top()).unwrap().display().to_string())
+/// Every path that a file names outside its tests, as it is written; `relative` is its name below the top of the tree.
+pub fn named_in(file: &syn::File, relative: &str) -> Vec<Named> {
+    Reader::of(file, relative).found
 }
 
-/// The same of a file that was parsed; `relative` is its name below the top of the tree.
-pub fn named_in(file: &syn::File, relative: &str) -> Vec<Named> {
-    let mut reader = Reader { relative: relative.to_owned(), handed_on: false, found: Vec::new() };
-    reader.visit_file(file);
-    reader.found
+/// Every path that a file leads to outside its tests, from the root of its crate or from another crate: `self`, `super` and names
+/// that the file has taken in are followed.
+pub fn reached(file: &Path) -> Vec<Named> {
+    let relative = file.strip_prefix(top()).unwrap();
+    let source = if relative.starts_with("crates") { 3 } else { 1 };
+    let module = module_of(&relative.iter().skip(source).collect::<PathBuf>());
+    reached_in(&parsed(file), &relative.display().to_string(), &module)
+}
+
+/// The same of a file that was parsed, and is this module of its crate.
+pub fn reached_in(file: &syn::File, relative: &str, module: &[String]) -> Vec<Named> {
+    let Reader { found, taken, .. } = Reader::of(file, relative);
+    found.into_iter().map(|named| Named { path: led(&named, &taken, module), ..named }).collect()
+}
+
+/// `[apply, put_back]` for `apply/put_back.rs`; empty for the crate's own.
+pub fn module_of(relative: &Path) -> Vec<String> {
+    let mut words: Vec<String> =
+        relative.with_extension("").iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.pop_if(|last| matches!(last.as_str(), "mod" | "lib" | "main"));
+    words
+}
+
+/// Where a path leads: `use crate as top` makes `crate::deploy` of `top::deploy`, and in `store/log.rs` so does `super::super`.
+fn led(named: &Named, taken: &Taken, module: &[String]) -> Vec<String> {
+    let mut path = named.path.clone();
+    // A name may be one for a name; each is followed once.
+    let mut followed = BTreeSet::new();
+    while let Some(first) = path.first().cloned()
+        && followed.insert(first.clone())
+        && let Some(whole) = taken.get(&first)
+    {
+        path.splice(..1, whole.iter().cloned());
+    }
+    // `crate::{self as top}`.
+    let mut words = 0;
+    path.retain(|word| {
+        words += 1;
+        words == 1 || word != "self"
+    });
+    let mut at: Vec<String> = module.iter().chain(&named.inside).cloned().collect();
+    if !path.first().is_some_and(|first| first == "self" || first == "super") {
+        return path;
+    }
+    while let Some(first) = path.first().filter(|first| *first == "self" || *first == "super") {
+        if first == "super" {
+            at.pop();
+        }
+        path.remove(0);
+    }
+    ["crate".to_owned()].into_iter().chain(at).chain(path).collect()
 }
 
 struct Reader {
     relative: String,
     handed_on: bool,
+    inside: Vec<String>,
+    taken: Taken,
     found: Vec<Named>,
 }
 
 impl Reader {
+    fn of(file: &syn::File, relative: &str) -> Reader {
+        let mut reader = Reader {
+            relative: relative.to_owned(),
+            handed_on: false,
+            inside: Vec::new(),
+            taken: Taken::new(),
+            found: Vec::new(),
+        };
+        reader.visit_file(file);
+        reader
+    }
+
     fn add(&mut self, path: Vec<String>, line: usize) {
-        self.found.push(Named { path, at: format!("{}:{line}", self.relative), handed_on: self.handed_on });
+        let (at, inside) = (format!("{}:{line}", self.relative), self.inside.clone());
+        self.found.push(Named { path, at, handed_on: self.handed_on, inside });
+    }
+
+    fn take(&mut self, name: &syn::Ident, path: &[String]) {
+        self.taken.insert(name.to_string(), path.to_vec());
     }
 
     fn tree(&mut self, before: &[String], tree: &UseTree) {
         let with = |name: &syn::Ident| before.iter().cloned().chain([name.to_string()]).collect::<Vec<_>>();
         match tree {
             UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
-            UseTree::Name(name) => self.add(with(&name.ident), name.ident.span().start().line),
-            UseTree::Rename(name) => self.add(with(&name.ident), name.ident.span().start().line),
+            UseTree::Name(name) if name.ident == "self" => {
+                before.last().iter().for_each(|last| drop(self.taken.insert((*last).clone(), before.to_vec())));
+                self.add(with(&name.ident), name.ident.span().start().line);
+            }
+            UseTree::Name(name) => {
+                self.take(&name.ident, &with(&name.ident));
+                self.add(with(&name.ident), name.ident.span().start().line);
+            }
+            UseTree::Rename(name) => {
+                self.take(&name.rename, &with(&name.ident));
+                self.add(with(&name.ident), name.ident.span().start().line);
+            }
             UseTree::Glob(glob) => {
                 let path = before.iter().cloned().chain(["*".to_owned()]).collect();
                 self.add(path, glob.star_token.spans[0].start().line);
@@ -153,17 +233,20 @@ impl Reader {
 
 impl<'ast> Visit<'ast> for Reader {
     fn visit_item(&mut self, item: &'ast syn::Item) {
-        use syn::Item::{Const, Enum, Fn, Impl, Mod, Static, Struct, Trait, Type, Use};
+        use syn::Item::{Const, Enum, ExternCrate, Fn, Impl, Macro, Mod, Static, Struct, Trait, Type, Union, Use};
         let attributes = match item {
             Const(item) => &item.attrs,
             Enum(item) => &item.attrs,
+            ExternCrate(item) => &item.attrs,
             Fn(item) => &item.attrs,
             Impl(item) => &item.attrs,
+            Macro(item) => &item.attrs,
             Mod(item) => &item.attrs,
             Static(item) => &item.attrs,
             Struct(item) => &item.attrs,
             Trait(item) => &item.attrs,
             Type(item) => &item.attrs,
+            Union(item) => &item.attrs,
             Use(item) => &item.attrs,
             _ => &Vec::new(),
         };
@@ -176,6 +259,20 @@ impl<'ast> Visit<'ast> for Reader {
         self.handed_on = !matches!(item.vis, syn::Visibility::Inherited);
         self.tree(&[], &item.tree);
         self.handed_on = false;
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        self.inside.push(item.ident.to_string());
+        syn::visit::visit_item_mod(self, item);
+        self.inside.pop();
+    }
+
+    fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
+        let path = vec![item.ident.to_string()];
+        if let Some((_, name)) = &item.rename {
+            self.take(name, &path);
+        }
+        self.add(path, item.ident.span().start().line);
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -205,9 +302,9 @@ pub fn graph() -> BTreeMap<Room, BTreeMap<Room, String>> {
     for (room, folder) in &rooms {
         let uses: &mut BTreeMap<Room, String> = graph.entry(room.clone()).or_default();
         for file in product_files(folder) {
-            for Named { path, at, .. } in named(&file) {
+            for Named { path, at, .. } in reached(&file) {
                 let Some(used) = used(room, &path) else { continue };
-                if used != *room && rooms.contains_key(&used) {
+                if used != *room && (rooms.contains_key(&used) || used.name() == "*") {
                     uses.entry(used).or_insert(at);
                 }
             }
@@ -216,8 +313,8 @@ pub fn graph() -> BTreeMap<Room, BTreeMap<Room, String>> {
     graph
 }
 
-/// The room that a path leads into. Folders of `src` reach crates by the names that `src/lib.rs` gives them.
-fn used(from: &Room, path: &[String]) -> Option<Room> {
+/// The room that a path leads into; one called `*` where all are taken in at once. Folders of `src` reach crates by the names that `src/lib.rs` gives them.
+pub fn used(from: &Room, path: &[String]) -> Option<Room> {
     let first = path.first()?;
     if let Some(name) = first.strip_prefix("turnout_") {
         return Some(Room::Crate(name.to_owned()));

@@ -25,6 +25,7 @@ mod compose_config;
 mod compose_corpus;
 mod compose_model;
 mod declared;
+mod glossary;
 mod hooks;
 mod image_context;
 mod imports;

@@ -5,11 +5,22 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use jsonschema::Validator;
 use serde_json::Value;
-use turnout::config::{
-    PathState, Repos, reference,
-    repos::{
-        self,
-        keys::{Example, KEYS},
+use turnout::{
+    compose::{
+        load::{LoadRequest, load},
+        model::Project,
+        source::MapFiles,
+    },
+    config::{
+        PathState, Repos, reference,
+        repos::{
+            self,
+            keys::{Example, KEYS},
+        },
+    },
+    switch::{
+        Said,
+        said::keys::{self as switch, ANALYSIS_KEYS, Form, ROUTE_KEYS, SERVICE_KEYS},
     },
 };
 
@@ -233,4 +244,248 @@ fn where_a_key_may_stand_is_known_to_both() {
         let both = format!("shop:\n  path: /srv/shop\n  {}: {value}\n  {other}: NAME\n", key.name);
         assert!(read(&both).is_err() && !refusals(&validator, &both).is_empty(), "{both}");
     }
+}
+
+/// The services that docs/switch.md names where it says something under `switch:`.
+fn shop() -> Project {
+    let text = "services: {web: {build: ., ports: ['80:8000']}, worker: {build: .}, db: {image: postgres}, queue: {image: redis}, \
+                api: {build: ., expose: ['50051']}, mail: {image: mail, expose: ['443']}, front: {image: caddy}}";
+    let request = LoadRequest {
+        working_dir: "/srv/shop".into(),
+        files: vec!["compose.yaml".into()],
+        project_name: Some("shop".into()),
+        ..LoadRequest::default()
+    };
+    load(&request, &MapFiles::new([("/srv/shop/compose.yaml", text)])).unwrap().project
+}
+
+/// Whether the reader takes a value of `switch`, in YAML, and the schema; where the reader takes what the schema refuses, the test
+/// fails.
+fn switch_taken(validator: &Validator, project: &Project, value: &str) -> (bool, bool) {
+    let text = format!("shop:\n  path: /srv/shop\n  switch: {value}\n");
+    let switch = read(&text).map(|list| list.repos.into_iter().next().and_then(|repo| repo.switch));
+    let reader =
+        switch.and_then(|switch| Said::read(switch.as_ref(), project).map_err(|mistakes| mistakes.to_string()));
+    let schema = refusals(validator, &text);
+    assert!(reader.is_err() || schema.is_empty(), "the reader takes what the schema refuses: {text}{schema:?}");
+    (reader.is_ok(), schema.is_empty())
+}
+
+/// Every declared key under `switch`, with the way to it: `services: {web: {class: X}}`.
+fn switch_keys() -> Vec<(&'static switch::Key, &'static str)> {
+    let tables = [
+        (switch::KEYS, "{KEY: X}"),
+        (SERVICE_KEYS, "{services: {web: {KEY: X}}}"),
+        (ROUTE_KEYS, "{routes: [{listen: 80, to: web, KEY: X}]}"),
+        (ANALYSIS_KEYS, "{analysis: {page: /, KEY: X}}"),
+    ];
+    tables.into_iter().flat_map(|(keys, way)| keys.iter().map(move |key| (key, way))).collect()
+}
+
+/// A value at a key. A key that stands in the way already is taken out there.
+fn at_key(way: &str, key: &str, value: &str) -> String {
+    let without =
+        ["listen: 80, ", "to: web, ", "page: /, "].into_iter().filter(|other| other.starts_with(&format!("{key}:")));
+    without.fold(way.to_owned(), |way, other| way.replace(other, "")).replace("KEY", key).replace('X', value)
+}
+
+#[test]
+fn every_key_under_switch_is_known_to_reader_and_schema_with_its_example() {
+    let (validator, project) = (validator(), shop());
+    for (key, way) in switch_keys() {
+        for value in [key.example, "null"] {
+            let needed = key.default == "must be given" && value == "null";
+            let taken = switch_taken(&validator, &project, &at_key(way, key.name, value));
+            assert_eq!(taken, (!needed, !needed), "{}: {value}", key.name);
+        }
+        if let Form::Word(words) = key.form {
+            for word in words {
+                assert!(switch_taken(&validator, &project, &at_key(way, key.name, word)).0, "{}: {word}", key.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_says_what_it_may_and_no_more() {
+    for (key, way) in switch_keys() {
+        let way = at_key(way, key.name, key.example);
+        let mut project = shop();
+        project.extensions.insert("x-turnout".to_owned(), serde_yaml::from_str(&way).unwrap());
+        let said = Said::read(None, &project).map_err(|mistakes| mistakes.to_string());
+        let refused = said.as_ref().is_err_and(|mistakes| mistakes.contains("is no business of a commit"));
+        assert_eq!((said.is_ok(), refused), (key.by_commit, !key.by_commit), "{}: {said:?}", key.name);
+    }
+}
+
+/// Values of every kind for keys under `switch`, and for their parts.
+const SWITCH_VALUES: &[&str] = &[
+    "null",
+    "true",
+    "false",
+    "on",
+    "off",
+    "auto",
+    "manual",
+    "after 10m",
+    "after 1.5h",
+    "after  +2m ",
+    "after x",
+    "0",
+    "'0'",
+    "1",
+    "3",
+    "99",
+    "100000000",
+    "-1",
+    "1.5",
+    "90s",
+    "1.5h",
+    "1w",
+    "500us",
+    "1µs",
+    ".5s",
+    "5.m",
+    "+1m",
+    "-1m",
+    "-0",
+    "1h0.25s",
+    "200ms",
+    "5",
+    "'5'",
+    "1x",
+    "5%",
+    "0.25%",
+    "100%",
+    "100.0%",
+    "101%",
+    "' 5 %'",
+    "5.%",
+    "005%",
+    "10%",
+    "0%",
+    "+7%",
+    "/",
+    "/healthz",
+    "/a b",
+    "a",
+    "[]",
+    "[/a]",
+    "[a]",
+    "[red, green]",
+    "[red]",
+    "[red, red]",
+    "[Red, x]",
+    "80",
+    "'80'",
+    "'127.0.0.1:80'",
+    "'[::]:80'",
+    "70000",
+    "web",
+    "'web:8000'",
+    "'web:0'",
+    "nobody",
+    "acme",
+    "{certificate: /a, key: /b}",
+    "{certificate: /a}",
+    "{certificate: /a, key: null}",
+    "http",
+    "ws",
+    "tls",
+    "smtp",
+    "{web: http}",
+    "{'web:8000': grpc}",
+    "{8000: h2c}",
+    "{8000: null}",
+    "{path: /x}",
+    "{timeout: 1w}",
+    "{path: null, timeout: 500us}",
+    "{path: x}",
+    "{web: shared}",
+    "{web: {expendable: true}}",
+    "{web: null}",
+    "{web: {}}",
+    "{web: {class: null, order: start-first}}",
+    "{nobody: shared}",
+    "[{listen: 80, to: web}]",
+    "[{listen: null, to: web}]",
+    "[{listen: 80, to: web, path: null, tls: null}]",
+    "[{listen: 80, to: web, hosts: x}]",
+    "[{listen: 80, to: web, hosts: [x], strip_path: true}]",
+    "next.example.org",
+    "cookie",
+    "a/b",
+    "{host: a.b}",
+    "{host: null, cookie: true}",
+    "{listen: 9000, to: 'web:8000'}",
+    "{cookie: false}",
+    "{}",
+    "[{header: X-Next, value: '1'}]",
+    "[{header: null, cookie: c, value: y}]",
+    "[{header: a, cookie: b, value: c}]",
+    "[{header: X, value: null}]",
+    "[{header: 'a b', value: x}]",
+    "[{weight: 5}]",
+    "[{weight: 5, for: 1.5h}]",
+    "[{weight: 5, for: null}]",
+    "[{weight: 5, for: 0}]",
+    "[{weight: 0}]",
+    "{haproxy: {backend: shop, socket: /s}}",
+    "{haproxy: {backend: {web: a}, socket: /s, table: null}, nginx: null}",
+    "{haproxy: {backend: a}}",
+    "{nginx: {upstream: a, file: /f, answers: '127.0.0.1:80', pid: null}}",
+    "{caddy: {id: /config/a/0}}",
+    "{caddy: {id: a, admin: /s}}",
+    "{traefik: {service: a, file: /f}}",
+    "{traefik: {service: a, file: /../f}}",
+    "{errors: 1%, page: [/a, {path: /b, to: web}]}",
+    "{errors: null, p50: 500us}",
+    "{p99: 2000ms}",
+    "{url: 'http://h', query: q, fail_above: 1}",
+    "{url: 'http://h/a@b', query: q, fail_below: 1.5}",
+    "{url: 'http://a@b', query: q, fail_above: 1}",
+    "[{url: 'https://h:1/x', query: q, fail_above: -1, fail_below: null, every: 1.5m}]",
+    "{url: 'http://h', query: q}",
+    "{run: [/bin/true]}",
+    "{run: [/bin/true, x], every: 1.5m, timeout: null}",
+    "{run: [true]}",
+    "{run: []}",
+    "[{run: [/bin/true]}]",
+    "{path: /x, to: web, every: 90s}",
+    "[/a, /b]",
+    "[{path: /x}]",
+    "v1",
+    "start-first",
+    "pause",
+    "go_on",
+];
+
+#[test]
+fn the_schema_refuses_nothing_under_switch_that_the_reader_takes() {
+    let (validator, project) = (validator(), shop());
+    for (key, way) in switch_keys() {
+        let taken: Vec<_> = SWITCH_VALUES
+            .iter()
+            .map(|value| switch_taken(&validator, &project, &at_key(way, key.name, value)))
+            .collect();
+        assert!(taken.iter().any(|(reader, _)| *reader), "no value is good for {}", key.name);
+        assert!(taken.iter().any(|(_, schema)| !schema), "no value is bad for {} in the schema's eyes", key.name);
+    }
+}
+
+#[test]
+fn what_the_page_of_the_switch_shows_passes() {
+    let (validator, project) = (validator(), shop());
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/switch.md")).unwrap();
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut shown = 0;
+    for block in blocks {
+        let Ok(Value::Object(map)) = serde_yaml::from_str(block) else { continue };
+        let own = map.get("shop").and_then(|shop| shop.get("switch"));
+        let Some(switch) = map.get("switch").or(own) else { continue };
+        let taken = switch_taken(&validator, &project, &switch.to_string());
+        assert_eq!(taken, (true, true), "{block}");
+        shown += 1;
+    }
+    assert!(shown > 10, "{shown} blocks with `switch` are in docs/switch.md");
 }

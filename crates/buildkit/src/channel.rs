@@ -19,16 +19,31 @@ use super::grpc::{CONNECTION_WINDOW, framed};
 /// Largest message accepted, in bytes: a batch of build output.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 
-/// Why a call failed, in the engine's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(pub String);
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The engine, or the BuildKit in it, says so.
+    #[error("{0}")]
+    Said(String),
+    /// The connection to the engine broke.
+    #[error("the connection to the engine broke: {how}")]
+    Broken {
+        /// How, in words.
+        how: String,
+        /// The error of the connection, where there is one.
+        #[source]
+        source: Option<hyper::Error>,
+    },
+}
 
-/// How a call's failure begins whose connection broke.
-const BROKEN: &str = "the connection to the engine broke";
+impl Failure {
+    fn broken(error: hyper::Error) -> Failure {
+        Failure::Broken { how: error.to_string(), source: Some(error) }
+    }
 
-/// How the connection broke, where it is that which failed and not the call.
-pub fn broken(words: &str) -> Option<&str> {
-    words.strip_prefix(BROKEN)?.strip_prefix(": ")
+    fn unended() -> Failure {
+        Failure::Broken { how: "it ended without an outcome".to_owned(), source: None }
+    }
 }
 
 /// A connection on which calls are made; closed, and every call on it cancelled, when dropped.
@@ -71,7 +86,7 @@ impl Channel {
         let mut builder = http2::Builder::new(tasks.clone());
         // Its output comes in many small frames.
         builder.initial_connection_window_size(CONNECTION_WINDOW);
-        let (sender, driver) = builder.handshake(turned).await.map_err(|error| Failure(error.to_string()))?;
+        let (sender, driver) = builder.handshake(turned).await.map_err(|error| Failure::Said(error.to_string()))?;
         // Its error reaches the callers through their calls.
         tasks.execute(driver);
         Ok(Self { sender, tasks })
@@ -88,17 +103,16 @@ impl Channel {
 
     /// One message in, any number out.
     pub async fn stream(&self, path: &str, message: &[u8]) -> Result<Answers, Failure> {
-        let broken = |error: &dyn std::fmt::Display| Failure(format!("{BROKEN}: {error}"));
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://docker{path}"))
             .header(header::CONTENT_TYPE, "application/grpc")
             .header(header::TE, "trailers")
             .body(Full::new(framed(message)))
-            .map_err(|error| broken(&error))?;
-        let response = self.sender.clone().send_request(request).await.map_err(|error| broken(&error))?;
+            .map_err(|error| Failure::Said(error.to_string()))?;
+        let response = self.sender.clone().send_request(request).await.map_err(Failure::broken)?;
         if response.status() != StatusCode::OK {
-            return Err(Failure(format!("the engine answered with status {}", response.status())));
+            return Err(Failure::Said(format!("the engine answered with status {}", response.status())));
         }
         // A call that fails at once has its outcome among the headers.
         status_of(response.headers()).unwrap_or(Ok(()))?;
@@ -116,13 +130,12 @@ pub struct Answers {
 impl Answers {
     /// The next message; `None` when the call ended well.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        let broken = |why: String| Failure(format!("{BROKEN}: {why}"));
         loop {
             if let Some((head, _)) = self.buffer.split_at_checked(5) {
                 let compressed = head.first() != Some(&0);
                 let length = head.iter().skip(1).fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
                 if compressed || length > MAX_MESSAGE {
-                    return Err(Failure("the engine sent a message that is compressed or too long".to_owned()));
+                    return Err(Failure::Said("the engine sent a message that is compressed or too long".to_owned()));
                 }
                 if self.buffer.len() >= 5 + length {
                     let mut message = self.buffer.split_to(5 + length);
@@ -133,13 +146,13 @@ impl Answers {
                 return Ok(None);
             }
             match self.body.frame().await {
-                None => return Err(broken("it ended without an outcome".to_owned())),
-                Some(Err(error)) => return Err(broken(error.to_string())),
+                None => return Err(Failure::unended()),
+                Some(Err(error)) => return Err(Failure::broken(error)),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.buffer.extend_from_slice(&data),
                     Err(frame) => {
                         let outcome = frame.trailers_ref().and_then(status_of);
-                        outcome.unwrap_or_else(|| Err(broken("it ended without an outcome".to_owned())))?;
+                        outcome.unwrap_or_else(|| Err(Failure::unended()))?;
                         self.ended = true;
                     }
                 },
@@ -155,7 +168,7 @@ fn status_of(headers: &HeaderMap) -> Option<Result<(), Failure>> {
         return Some(Ok(()));
     }
     let message = headers.get("grpc-message").and_then(|text| text.to_str().ok()).map(unescaped);
-    Some(Err(Failure(message.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("gRPC status {code}")))))
+    Some(Err(Failure::Said(message.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("gRPC status {code}")))))
 }
 
 /// Percent-decodes; what is no code stays as it is.
@@ -185,11 +198,11 @@ mod tests {
             for (name, value) in pairs {
                 map.insert(*name, value.parse().unwrap());
             }
-            status_of(&map)
+            status_of(&map).map(|outcome| outcome.map_err(|failure| failure.to_string()))
         };
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("grpc-status", "0")]), Some(Ok(())));
-        assert_eq!(of(&[("grpc-status", "2"), ("grpc-message", "50%25 %C3%A4%")]), Some(Err(Failure("50% ä%".into()))));
-        assert_eq!(of(&[("grpc-status", "12")]), Some(Err(Failure("gRPC status 12".into()))));
+        assert_eq!(of(&[("grpc-status", "2"), ("grpc-message", "50%25 %C3%A4%")]), Some(Err("50% ä%".into())));
+        assert_eq!(of(&[("grpc-status", "12")]), Some(Err("gRPC status 12".into())));
     }
 }

@@ -1,4 +1,4 @@
-//! `logs`.
+//! `turnout compose logs`: what containers have said and, with `-f`, say, those too that are made meanwhile.
 
 use std::{collections::BTreeSet, io};
 

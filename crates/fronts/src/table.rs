@@ -198,7 +198,7 @@ pub(crate) struct Moves {
     pub(crate) then: Vec<String>,
 }
 
-/// See [`Moves`].
+/// What has to be said to HAProxy so that requests go where they are wanted, in the order of [`Moves`].
 pub(crate) fn moves(
     repository: &str,
     table: &str,

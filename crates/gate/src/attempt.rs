@@ -15,7 +15,7 @@ use crate::{
     Ask, Spoken,
     head::{self, Head},
     hello,
-    judge::{Seen, Verdict, judge, may_be_tls},
+    judge::{Judged, Seen, judge, may_be_tls},
 };
 
 /// How long a connection and an answer may take.
@@ -28,7 +28,7 @@ const HELLO: Duration = Duration::from_secs(2);
 const STAYS: Duration = Duration::from_millis(200);
 
 /// Asks once, and says what that means for the instance.
-pub(crate) async fn attempt(ask: &Ask, patience: Duration) -> Verdict {
+pub(crate) async fn attempt(ask: &Ask, patience: Duration) -> Judged {
     let seen = match ask.request() {
         Some(request) => http(ask, request.as_bytes(), patience).await,
         None if ask.spoken == Spoken::H2c => settings(ask, patience).await,
@@ -179,7 +179,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ask = Ask::new(listener.local_addr().unwrap(), Spoken::Http { page: "/".to_owned() });
         let patience = Duration::from_millis(60);
-        let expected = Verdict::Not("no answer to GET / within 60ms".to_owned());
+        let expected = Judged::Not("no answer to GET / within 60ms".to_owned());
         assert_eq!(attempt(&ask, patience).await, expected);
         // One that has begun to answer hangs, too.
         let server = async {

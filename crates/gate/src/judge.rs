@@ -34,7 +34,7 @@ pub(crate) enum Seen {
 
 /// What it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Judged {
     /// It is as a ready one answers. In words, too.
     Good(Protocol, Option<u16>, String),
     /// Not yet: why, in words. They hold nothing that the instance said.
@@ -49,34 +49,32 @@ pub(crate) fn may_be_tls(spoken: &Spoken, seen: &Seen) -> bool {
 }
 
 /// Judges one try; `tls`: the words of a TLS client were answered.
-pub(crate) fn judge(ask: &Ask, seen: &Seen, tls: bool) -> Verdict {
+pub(crate) fn judge(ask: &Ask, seen: &Seen, tls: bool) -> Judged {
     let request = ask.shown();
     match (&ask.spoken, seen) {
-        (Spoken::Unknown { .. }, _) if tls => Verdict::Good(Protocol::Tls, None, "an answer of TLS".to_owned()),
+        (Spoken::Unknown { .. }, _) if tls => Judged::Good(Protocol::Tls, None, "an answer of TLS".to_owned()),
         (Spoken::Http { .. }, _) if tls => {
-            Verdict::Not("TLS, where HTTP was asked for (`protocol: https` passes it through)".to_owned())
+            Judged::Not("TLS, where HTTP was asked for (`protocol: https` passes it through)".to_owned())
         }
-        (Spoken::H2c, Seen::Settings) => Verdict::Good(Protocol::H2c, None, "the settings of HTTP/2".to_owned()),
-        (Spoken::H2c, Seen::Other) => {
-            Verdict::Not(format!("an answer to {request} that is none of HTTP/2 without TLS"))
-        }
-        (Spoken::Tcp, Seen::Stays) => Verdict::Good(Protocol::Tcp, None, "a connection that stays".to_owned()),
+        (Spoken::H2c, Seen::Settings) => Judged::Good(Protocol::H2c, None, "the settings of HTTP/2".to_owned()),
+        (Spoken::H2c, Seen::Other) => Judged::Not(format!("an answer to {request} that is none of HTTP/2 without TLS")),
+        (Spoken::Tcp, Seen::Stays) => Judged::Good(Protocol::Tcp, None, "a connection that stays".to_owned()),
         // The engine's port helper takes connections before anybody in the container does.
-        (Spoken::Tcp, Seen::Closed) => Verdict::Not("a connection that is taken and closed at once".to_owned()),
+        (Spoken::Tcp, Seen::Closed) => Judged::Not("a connection that is taken and closed at once".to_owned()),
         (_, Seen::Answer(status)) => {
             let words = format!("HTTP {status} for {request}");
-            if *status < 500 { Verdict::Good(Protocol::Http, Some(*status), words) } else { Verdict::Not(words) }
+            if *status < 500 { Judged::Good(Protocol::Http, Some(*status), words) } else { Judged::Not(words) }
         }
-        (_, Seen::Refused) => Verdict::Not("connection refused".to_owned()),
-        (_, Seen::NoWay(why)) => Verdict::Not(format!("cannot connect: {why}")),
-        (_, Seen::NotConnected(after)) => Verdict::Not(format!("no connection within {after:?}")),
-        (_, Seen::Silent(after)) => Verdict::Not(format!("no answer to {request} within {after:?}")),
-        (_, Seen::Closed) => Verdict::Not(format!("connection closed without an answer to {request}")),
-        (_, Seen::BrokeOff) => Verdict::Not(format!("an answer to {request} that broke off")),
-        (_, Seen::TooLarge) => Verdict::Not(format!("an answer to {request} whose head is too large")),
+        (_, Seen::Refused) => Judged::Not("connection refused".to_owned()),
+        (_, Seen::NoWay(why)) => Judged::Not(format!("cannot connect: {why}")),
+        (_, Seen::NotConnected(after)) => Judged::Not(format!("no connection within {after:?}")),
+        (_, Seen::Silent(after)) => Judged::Not(format!("no answer to {request} within {after:?}")),
+        (_, Seen::Closed) => Judged::Not(format!("connection closed without an answer to {request}")),
+        (_, Seen::BrokeOff) => Judged::Not(format!("an answer to {request} that broke off")),
+        (_, Seen::TooLarge) => Judged::Not(format!("an answer to {request} whose head is too large")),
         // `Stays` is never seen where a request was sent, nor `Settings` where none of HTTP/2 was.
         (_, Seen::Other | Seen::Stays | Seen::Settings) => {
-            Verdict::Not(format!("an answer to {request} that is no HTTP"))
+            Judged::Not(format!("an answer to {request} that is no HTTP"))
         }
     }
 }
@@ -187,9 +185,9 @@ mod tests {
                 Err("an answer to GET /up?… whose head is too large"),
             ),
         ];
-        let meant = |verdict: Verdict| match verdict {
-            Verdict::Good(protocol, ..) => Ok(protocol),
-            Verdict::Not(words) => Err(words),
+        let meant = |verdict: Judged| match verdict {
+            Judged::Good(protocol, ..) => Ok(protocol),
+            Judged::Not(words) => Err(words),
         };
         for (seen, asked, tls, http, unknown) in cases {
             for (spoken, expected) in
@@ -222,8 +220,8 @@ mod tests {
         ] {
             assert!(!may_be_tls(&Spoken::H2c, &seen));
             let judged = match judge(&ask(Spoken::H2c), &seen, false) {
-                Verdict::Good(protocol, ..) => Ok(protocol),
-                Verdict::Not(words) => Err(words),
+                Judged::Good(protocol, ..) => Ok(protocol),
+                Judged::Not(words) => Err(words),
             };
             assert_eq!(judged, expected.map_err(str::to_owned), "{seen:?}");
         }

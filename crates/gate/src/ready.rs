@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     Ask, Protocol, Spoken,
     attempt::{PATIENCE, attempt},
-    judge::{Row, Verdict},
+    judge::{Judged, Row},
 };
 
 /// It is ready.
@@ -98,13 +98,13 @@ impl<'a, T: FnMut(&str)> Asking<'a, T> {
             let verdict = attempt(self.ask, PATIENCE).await;
             self.asked = self.asked.saturating_add(1);
             match verdict {
-                Verdict::Good(protocol, status, words) => {
+                Judged::Good(protocol, status, words) => {
                     if row.good(protocol) {
                         return Ready { protocol, status, asked: self.asked };
                     }
                     self.last = Some(format!("{words}, {}", row.shown()));
                 }
-                Verdict::Not(words) => {
+                Judged::Not(words) => {
                     row.broken();
                     if self.kinds.insert(words.clone()) {
                         (self.told)(&words);

@@ -139,7 +139,7 @@ pub enum GitError {
     #[error("{} is not a git work tree: {message}", path.display())]
     NotAWorkTree {
         path: PathBuf,
-        /// What it is.
+        /// What was found there, in words of git's library or ours.
         message: String,
     },
     /// The files belong to another user, so that hooks and settings in them are not ours.

@@ -22,7 +22,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// What it has left open is waited for so long once it has ended.
 const LEFT_OPEN: Duration = Duration::from_millis(200);
 
-/// A command.
+/// A program that is run again and again, and whose exit code says how the colour does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// The program with its path, and its arguments. No shell reads them.

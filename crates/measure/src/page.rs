@@ -9,14 +9,14 @@ use crate::{Measured, http, quoted};
 /// Most of a page that is read: what it says is quoted where it is bad.
 const MOST: usize = 64 << 10;
 
-/// A page.
+/// A page of the colour's own that is asked of each replica: 2xx and 3xx of all are good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Where the colour's containers are reached, each of them.
     pub targets: Vec<SocketAddr>,
     /// The host that is asked for; nothing: the address.
     pub host: Option<String>,
-    /// The path.
+    /// The path, with its query; it begins with `/`.
     pub path: String,
     /// How long each answer may take.
     pub patience: Duration,

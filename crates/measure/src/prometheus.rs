@@ -13,7 +13,7 @@ use crate::{http, quoted};
 /// Most of an answer that is read: one number has some hundred bytes, and an error no more than a few lines.
 const MOST: usize = 256 << 10;
 
-/// A query.
+/// A query that makes one number, and the Prometheus that answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prometheus {
     /// Its address, without `/api`.
@@ -34,7 +34,7 @@ pub enum Number {
 }
 
 impl Prometheus {
-    /// Asks once.
+    /// Asks once, for at most `patience`. That there is no number is an answer, with the reason, and no error.
     pub async fn ask(&self) -> Number {
         match timeout(self.patience, self.asked()).await {
             Ok(Ok(number)) => number,

@@ -131,7 +131,7 @@ pub(crate) fn is_daemon(name: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Answer {
-    /// It is so.
+    /// What was asked for is done: the rules are there, or gone.
     Done {
         /// What could not be led, and why: IPv6, where this kernel translates no such addresses.
         #[serde(default)]

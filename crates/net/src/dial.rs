@@ -106,13 +106,26 @@ async fn handshake(
     let done = timeout(CONNECT_TIMEOUT, Pin::new(&mut stream).connect()).await.map_err(|_| timed_out("TLS"))?;
     if let Err(error) = done {
         // OpenSSL itself says only that the check failed.
-        let reason = match stream.ssl().verify_result() {
-            X509VerifyResult::OK => error.to_string(),
-            why => format!("{refused}: {why}"),
-        };
-        return Err(io::Error::other(reason));
+        return Err(match stream.ssl().verify_result() {
+            X509VerifyResult::OK => io::Error::other(error),
+            why => io::Error::other(CertificateRefused { told: refused.to_owned(), why }),
+        });
     }
     Ok(stream)
+}
+
+/// The server's certificate is none that counts here.
+#[derive(Debug, thiserror::Error)]
+#[error("{told}: {why}")]
+struct CertificateRefused {
+    /// Whose it is, in the words of whoever connects.
+    told: String,
+    why: X509VerifyResult,
+}
+
+/// Whether a connection came to nothing because the server's certificate is refused: it speaks TLS.
+pub fn is_certificate_refused(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<CertificateRefused>())
 }
 
 fn timed_out(what: &str) -> io::Error {

@@ -8,7 +8,7 @@ use super::{Action, NetworkRemoval, Plan, StepId, words};
 pub(super) struct Deed {
     /// Its steps in the order of the plan; the first is the one that the others are [`super::Step::part_of`].
     pub steps: Vec<StepId>,
-    /// What it is.
+    /// By which words it is told.
     pub kind: Kind,
 }
 

@@ -1,4 +1,4 @@
-//! What all listeners share.
+//! What all listeners share: the route table, certificates, threads, bounds on connections, and the words by which they end.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{access::AccessLog, args::Times, board::Board, certificates::Certificates, worker::Workers};
 
-/// See the module.
+/// Made once, at the start, and there until the process ends.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) board: Board,

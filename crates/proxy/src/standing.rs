@@ -9,7 +9,7 @@ use std::sync::{
 use tokio::sync::watch;
 use turnout_traffic::{Maintained, table};
 
-/// Of one repository.
+/// Whether the requests of one repository are let through, wait, or are answered by a page.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     /// Requests wait. Looked at after a request has counted itself in, so that "none is in flight" stays true once it was.

@@ -115,7 +115,7 @@ pub(super) async fn interface_of(host: &str) -> Result<Url, RegistryError> {
     match dial(&uri).await {
         Ok(_) => Ok(secure),
         // It speaks TLS, and its certificate is bad: that is told by the request itself.
-        Err(error) if error.to_string().contains(REFUSED) => Ok(secure),
+        Err(error) if dial::is_certificate_refused(&error) => Ok(secure),
         Err(_) => address("http").map_err(bad),
     }
 }

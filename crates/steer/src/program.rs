@@ -1,4 +1,4 @@
-//! Where the program is.
+//! Where `turnout-proxy` is, for whoever starts it: beside this program, else in `PATH`.
 
 use std::{
     ffi::OsStr,

@@ -1,4 +1,4 @@
-//! What becomes of a service at a switch, and why (docs of the switch, "Classes"; ADR 23).
+//! What becomes of a service at a switch, and why (ADR 23, "Classes").
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The ordered rules: the first that fits decides (docs of the switch, "Classes"; ADR 23).
+//! The ordered rules: the first that fits decides (ADR 23, "Classes").
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// A class and its reason.
-pub(crate) type Verdict = (Class, Reason);
+pub(crate) type Classified = (Class, Reason);
 
 /// What the rules make of every active service.
 pub(crate) struct Classes<'a> {
-    pub(crate) verdicts: BTreeMap<&'a str, Verdict>,
+    pub(crate) verdicts: BTreeMap<&'a str, Classified>,
     /// By service, all that are joined with it, itself included.
     pub(crate) units: BTreeMap<&'a str, Vec<&'a str>>,
 }
@@ -30,7 +30,7 @@ impl Classes<'_> {
 }
 
 pub(crate) fn classify<'a>(view: &View<'a>) -> Classes<'a> {
-    let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
+    let mut verdicts: BTreeMap<&str, Classified> = BTreeMap::new();
     let mut units_of = BTreeMap::new();
     // Rules 0 to 7, unit by unit; those for which nothing is decided yet are coloured, and publish nothing.
     let mut open: Vec<Vec<&str>> = Vec::new();
@@ -67,18 +67,18 @@ pub(crate) fn classify<'a>(view: &View<'a>) -> Classes<'a> {
 }
 
 /// The class of a unit, and whose it is: what is said, else the most careful one.
-fn most_careful<'a>(view: &View<'a>, members: &[&'a str]) -> Option<(&'a str, Verdict)> {
+fn most_careful<'a>(view: &View<'a>, members: &[&'a str]) -> Option<(&'a str, Classified)> {
     let said = members.iter().filter_map(|name| {
         let (class, source) = view.said.of_this(name, |said| said.class)?;
         Some((*name, (class, Reason::Said(source))))
     });
-    let care = |found: &(&str, Verdict)| found.1.0;
+    let care = |found: &(&str, Classified)| found.1.0;
     let ruled = || members.iter().filter_map(|name| Some((*name, rules_2_to_7(view, name)?)));
     said.max_by_key(care).or_else(|| ruled().max_by_key(care))
 }
 
 /// Gives a unit's class to all of its members.
-fn spread<'a>(members: &[&'a str], (whose, (class, reason)): (&'a str, Verdict)) -> Vec<(&'a str, Verdict)> {
+fn spread<'a>(members: &[&'a str], (whose, (class, reason)): (&'a str, Classified)) -> Vec<(&'a str, Classified)> {
     let reason_of = |name: &str| match name == whose {
         true => reason.clone(),
         false => Reason::JoinedWith(whose.to_owned()),
@@ -86,7 +86,7 @@ fn spread<'a>(members: &[&'a str], (whose, (class, reason)): (&'a str, Verdict))
     members.iter().map(|name| (*name, (class, reason_of(name)))).collect()
 }
 
-fn rules_2_to_7(view: &View<'_>, name: &str) -> Option<Verdict> {
+fn rules_2_to_7(view: &View<'_>, name: &str) -> Option<Classified> {
     if let Some(reason) = bound_to_the_host(view, name) {
         return Some((Class::Single, reason));
     }
@@ -172,7 +172,11 @@ pub(crate) fn is_single_front(view: &View<'_>, name: &str, class: Option<Class>)
 }
 
 /// What a front that stays reaches without a published port is routed: its names there lead to the proxy.
-fn behind_single_fronts<'a>(view: &View<'a>, verdicts: &mut BTreeMap<&'a str, Verdict>, open: &mut Vec<Vec<&'a str>>) {
+fn behind_single_fronts<'a>(
+    view: &View<'a>,
+    verdicts: &mut BTreeMap<&'a str, Classified>,
+    open: &mut Vec<Vec<&'a str>>,
+) {
     let class = |name: &str| verdicts.get(name).map(|(class, _)| *class);
     let fronts: Vec<&str> = view.names().filter(|name| is_single_front(view, name, class(name))).collect();
     open.retain(|members| {
@@ -188,10 +192,10 @@ fn behind_single_fronts<'a>(view: &View<'a>, verdicts: &mut BTreeMap<&'a str, Ve
 /// Rules 8 and 9 for one service that publishes nothing; nothing where no rule but the last one fits.
 fn without_ports<'a>(
     view: &View<'a>,
-    verdicts: &BTreeMap<&str, Verdict>,
+    verdicts: &BTreeMap<&str, Classified>,
     name: &'a str,
     coloured: impl Iterator<Item = &'a str>,
-) -> Option<Verdict> {
+) -> Option<Classified> {
     // Before rule 8: an internal service overlaps with its successor.
     if let Some(word) = view.scheduler(name) {
         return Some((Class::Worker, Reason::Scheduler(word)));

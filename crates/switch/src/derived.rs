@@ -70,7 +70,7 @@ pub struct Derived {
 /// What is asked of a new colour beside its answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measures {
-    /// Of whom.
+    /// In the order in which they are shown: Prometheus, commands, pages.
     pub all: Vec<Measure>,
     /// Bad answers in a row that count.
     pub looks: u64,
@@ -192,7 +192,7 @@ impl fmt::Display for OrderWhy {
     }
 }
 
-/// A front in the same file (docs of the switch, "A front in the same file").
+/// A front in the same file (ADR 23, "Fronts").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Front {
     /// (a) Coloured with those behind it; each colour's front finds its own.

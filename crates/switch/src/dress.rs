@@ -1,5 +1,5 @@
-//! The two projects that a switched stack becomes: one for each colour, and one for what stays (docs of the switch,
-//! "Networks", "Shared services that changed").
+//! The two projects that a switched stack becomes: one for each colour, and one for what stays (ADR 23,
+//! "Two projects").
 //!
 //! Both come from the same Compose file, loaded once with the colour and once with a fixed COLOR: what stays would change
 //! its hash with every switch otherwise. Neither owns what the other's containers write: volumes keep the names that they

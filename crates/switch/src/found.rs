@@ -1,4 +1,4 @@
-//! Services that a proxy of the user's finds by itself, by labels or variables (docs of the switch, front (c)).
+//! Services that a proxy of the user's finds by itself, by labels or variables (ADR 23, front (c)).
 
 use crate::{
     classify::Classes,

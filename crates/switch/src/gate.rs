@@ -1,4 +1,4 @@
-//! When a new instance counts as ready (docs of the switch, "Protocol and gate").
+//! When a new instance counts as ready (docs/switch.md, "The gate").
 
 use turnout_compose::model::Duration;
 

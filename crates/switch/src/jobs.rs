@@ -1,4 +1,4 @@
-//! Jobs: whose they are, and their order (docs of the switch, rule 1).
+//! Jobs: whose they are, and their order (ADR 23, rule 1).
 
 use std::collections::BTreeMap;
 

@@ -208,7 +208,7 @@ const PROXIES: &[(&str, &[&str])] = &[
     ("H2O", &["h2o-http2-server"]),
 ];
 
-/// Words by which a scheduler is seen, in the service's name or in its command (docs of the switch, rule 9).
+/// Words by which a scheduler is seen, in the service's name or in its command (ADR 23, rule 9).
 const SCHEDULERS: &[&str] = &["beat", "cron", "clock", "scheduler"];
 /// Programs that are schedulers, by the names of their files or images, and subcommands of such.
 const SCHEDULING: &[&str] = &[

@@ -42,6 +42,7 @@ pub use explain::explain;
 pub use facts::{Facts, FileFacts, FileKind, ImageFacts, Keeps, ReadFrom};
 pub use known::{Why, not_http};
 pub use measures::not_kept as measures_not_kept;
+pub use protocol::Protocol;
 pub use refusal::Refusal;
 pub use said::Said;
 pub use storage::Storage;

@@ -1,4 +1,4 @@
-//! Networks between colours and what stays (docs of the switch, "Networks").
+//! Networks between colours and what stays (ADR 23, "Two projects").
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How the connections of a route are understood, and how that is known (docs of the switch, "Protocol and gate").
+//! How the connections of a route are understood, and how that is known (docs/switch.md, "What a service speaks").
 
 use std::fmt;
 
@@ -20,6 +20,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// The words of `protocol:`; some mean the same.
+    pub const WORDS: &[&str] = &["http", "ws", "h2c", "http2", "grpc", "https", "tls", "tcp"];
+
     /// Reads the words of `protocol:` in `repos.yaml` and `x-turnout`.
     pub fn parse(word: &str) -> Option<Protocol> {
         Some(match word {

@@ -1,4 +1,4 @@
-//! Looks for what must be refused.
+//! Looks for what cannot be switched: services that stay and need one that moves, and fronts that find what moves by labels.
 
 use std::collections::BTreeSet;
 
@@ -101,7 +101,7 @@ fn is_needed_by_bound<'a>(view: &View<'a>, classes: &Classes<'a>, jobs: &[Job], 
     false
 }
 
-/// Fronts that discover by labels or variables, here or outside (docs of the switch, front (c)).
+/// Fronts that discover by labels or variables, here or outside (ADR 23, front (c)).
 pub(crate) fn found_by_labels(view: &View<'_>, classes: &Classes<'_>, refused: &mut Vec<Cause>) {
     // With an adapter what finds them is taken off (`dress`).
     if view.said.repos.adapter.is_some() {

@@ -182,7 +182,7 @@ fn published(view: &View<'_>, classes: &Classes<'_>, notes: &mut Vec<Note>) -> V
 }
 
 /// What a front that keeps its ports reaches: the proxy listens on the gateway of a network that they have in common, on
-/// the port which the front calls already (docs of the switch, front (b)).
+/// the port which the front calls already (ADR 23, front (b)).
 fn behind_single_fronts(view: &View<'_>, classes: &Classes<'_>, refused: &mut Vec<Cause>) -> Vec<Route> {
     let mut routes = Vec::new();
     for (front, name) in single_fronts(view, classes) {

@@ -1,6 +1,5 @@
 //! Which files of the work tree the colours read from a snapshot: a copy that a pull does not change. A container reads what
-//! is mounted whenever it likes, the live colour's too, while a check-out writes the next commit's files (docs of the switch,
-//! *Files*).
+//! is mounted whenever it likes, the live colour's too, while a check-out writes the next commit's files (ADR 31).
 //!
 //! A snapshot is called by a digest of what is in it. So what did not change has the same path, and with it the same hash of
 //! the container's configuration; and what did change is another mount.

@@ -1,4 +1,4 @@
-//! What a service writes that outlives its container, and whether others write it as well (docs of the switch, *writes*
+//! What a service writes that outlives its container, and whether others write it as well (ADR 23, *writes*
 //! and *common*).
 
 use std::{
@@ -130,7 +130,7 @@ fn place(project: &Project, facts: &Facts, mount: &Mount) -> Option<Storage> {
 }
 
 /// Whether a path of the host holds no data: sockets, the kernel's file systems, clocks, and what git tracks whole and
-/// clean (docs of the switch, *writes*).
+/// clean (ADR 23, *writes*).
 fn is_no_data(facts: &Facts, source: &str) -> bool {
     let source = clean(source);
     let known = facts.files.get(source);
@@ -140,7 +140,7 @@ fn is_no_data(facts: &Facts, source: &str) -> bool {
         || ["/proc", "/sys", "/dev"].iter().any(|top| source == *top || source.starts_with(&format!("{top}/")))
 }
 
-/// Whether a service has the engine's socket (docs of the switch, rule 3).
+/// Whether a service has the engine's socket (ADR 23, rule 3).
 pub(crate) fn has_engine_socket(service: &Service) -> bool {
     const SOCKETS: &[&str] = &["docker.sock", "podman.sock", "containerd.sock"];
     service.use_api_socket

@@ -1,4 +1,4 @@
-//! Services that are joined: `network_mode`, `ipc` or `pid` of another service, or its volumes (docs of the switch, *unit*).
+//! Services that are joined: `network_mode`, `ipc` or `pid` of another service, or its volumes (ADR 23, *unit*).
 
 use std::collections::BTreeMap;
 

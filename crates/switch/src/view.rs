@@ -26,7 +26,7 @@ pub(crate) struct View<'a> {
     pub(crate) awaited: BTreeMap<&'a str, Vec<&'a str>>,
     /// Which services write to which volumes and folders.
     pub(crate) writers: Writers<'a>,
-    /// Services whose code is this repository's, or would be (docs of the switch, *ours*).
+    /// Services whose code is this repository's, or would be (ADR 23, *ours*).
     pub(crate) ours: BTreeSet<&'a str>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> View<'a> {
             .or_else(built)
     }
 
-    /// The engine that it is (docs of the switch, *engine*).
+    /// The engine that it is (ADR 23, *engine*).
     pub(crate) fn engine(&self, name: &str) -> Option<(&'static str, Why)> {
         let service = self.service(name)?;
         if let Some(what) = known::engine_image(&service.image) {
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
         depends.then_some(Reach::Depends)
     }
 
-    /// By what a service is seen to listen without publishing (docs of the switch, rule 8).
+    /// By what a service is seen to listen without publishing (ADR 23, rule 8).
     ///
     /// A port that the image exposes tells nothing where the service runs a command of its own: a worker of the web's image
     /// has the web's EXPOSE.

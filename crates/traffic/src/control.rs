@@ -236,7 +236,7 @@ pub enum Answer {
     },
     /// What is served.
     Status(Status),
-    /// It in figures.
+    /// The same in figures, for a Prometheus.
     Metrics {
         /// In Prometheus's text format.
         text: String,

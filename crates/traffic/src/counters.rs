@@ -50,7 +50,7 @@ impl Failures {
         *self == Failures::default()
     }
 
-    /// All of them.
+    /// Their sum, of requests that the colour failed; bounded, not wrapped.
     pub fn all(&self) -> u64 {
         let Failures { bad_gateway, unavailable, timeout, broken_off } = *self;
         [bad_gateway, unavailable, timeout, broken_off].into_iter().fold(0, u64::saturating_add)

@@ -1,9 +1,12 @@
 //! repos.yaml.example: a list that could be in use, and every other key as a comment.
 
 use super::SCHEMA_FILE;
-use crate::config::repos::{
-    keys::{Default, Example, KEYS, Key},
-    kind::Kind,
+use crate::{
+    config::repos::{
+        keys::{Default, Example, KEYS, Key},
+        kind::Kind,
+    },
+    switch::said::keys as switch,
 };
 
 /// Width of the file, as that of this tree's texts.
@@ -93,6 +96,11 @@ fn entry(key: &Key, text: &mut String) {
         Example::AsByDefault => format!("  # {}: {}\n", key.name, key.default.value().unwrap_or_default()),
     };
     text.push_str(&line);
+    if let Kind::BlueGreen = key.kind {
+        wrap("A mapping says single things, as here; docs/repos.md explains each.", "  # ", "  # ", text);
+        text.push_str(&format!("  # {}:\n", key.name));
+        switch::KEYS.iter().for_each(|key| text.push_str(&format!("  #   {}: {}\n", key.name, key.example)));
+    }
 }
 
 /// Puts words into lines: the first one begins with `head`, the others with `below`.

@@ -2,9 +2,11 @@
 //! file, the JSON Schema. `tests/offline/declared.rs` holds the files of this tree to it.
 
 mod example;
+mod forms;
 mod repos_page;
 mod schema;
 mod settings_page;
+mod switch_schema;
 
 pub use example::example;
 pub use repos_page::repos_page;

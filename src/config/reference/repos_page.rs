@@ -1,14 +1,18 @@
-//! docs/repos.md.
+//! docs/repos.md: what every key of `repos.yaml` takes, and what holds without it.
 
 use super::{SCHEMA_FILE, cell};
-use crate::config::repos::{
-    keys::{Default, KEYS, Key, Stands},
-    kind::{Kind, TIMES},
+use crate::{
+    config::repos::{
+        keys::{Default, KEYS, Key, Stands},
+        kind::{Kind, TIMES},
+    },
+    switch::{Protocol, said::keys as switch},
 };
 
 const HEAD: &str = "# repos.yaml
 
-Every key of the list of repositories. Made from `src/config/repos/keys.rs`, where each is declared once;
+Every key of the list of repositories. Made from `src/config/repos/keys.rs` and, under `switch`, `crates/switch/src/said/keys.rs`,
+where each is declared once;
 [repos.yaml.example](../repos.yaml.example) has them in the form of a file.
 
 The file maps the name of each repository to the path of its working tree, or to a mapping of the keys below. Two names are
@@ -27,6 +31,13 @@ const EDITORS: &str = "Editors that know the YAML language server check and comp
 as its first line; `turnout schema repos` prints that schema. It knows what can be told without looking at this machine and
 at other entries; `turnout check` knows all.
 
+";
+
+const SWITCH: &str = "
+## Under `switch`
+
+Each can be said by a commit, too, under `x-turnout` of the Compose file, unless it says otherwise here; `repos.yaml` wins. A key
+without a value is as if it were not there. [switch.md](switch.md#saying-otherwise) tells what follows from them.
 ";
 
 /// The reference of all keys, as Markdown.
@@ -64,7 +75,62 @@ pub fn repos_page() -> String {
         let zero = if time.zero { "; 0: not at all" } else { "" };
         text.push_str(&format!("- `{}`: {}{zero}\n", time.name, time.help));
     }
+    text.push_str(SWITCH);
+    for (title, keys) in [
+        ("", switch::KEYS),
+        ("Of a service, under `services`:\n\n", switch::SERVICE_KEYS),
+        ("Of an entry of `routes`:\n\n", switch::ROUTE_KEYS),
+        ("Of `analysis`:\n\n", switch::ANALYSIS_KEYS),
+    ] {
+        text.push_str(&format!("\n{title}| key | takes | default | such as | |\n|---|---|---|---|---|\n"));
+        keys.iter().for_each(|key| text.push_str(&of_switch(key)));
+    }
     text
+}
+
+fn of_switch(key: &switch::Key) -> String {
+    let switch::Key { name, form, default, help, example, by_commit } = key;
+    let by_commit = if *by_commit { "" } else { " No commit may say it." };
+    let (takes, example) = (cell(&takes_in_switch(*form)), cell(example));
+    format!("| `{name}` | {takes} | {} | `{example}` | {}{by_commit} |\n", cell(default), cell(help))
+}
+
+/// What a key under `switch` takes, in words.
+fn takes_in_switch(form: switch::Form) -> String {
+    use switch::Form;
+    let listed = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let takes = match form {
+        Form::Word(words) => return listed(words),
+        Form::Protocol => return listed(Protocol::WORDS),
+        Form::Number { most } => return format!("a whole number from 1 to {most}"),
+        Form::Flag => "true or false",
+        Form::Duration => "a duration such as 90s, 1.5h or 1w",
+        Form::Share => "a share from 0% to 100%",
+        Form::Page => "a path that begins with /",
+        Form::Pages => "a list of paths that begin with /",
+        Form::Texts => "a list of texts",
+        Form::Colours => "two words of a-z, 0-9, - and _",
+        Form::Listen => "a port, or an address with one",
+        Form::Target => "a service with a port of its containers; without it, its only one",
+        Form::Tls => "`acme`, or a mapping of `certificate` and `key`, which are paths",
+        Form::Protocols => "a protocol, or a mapping to protocols",
+        Form::Health => "a path, or a mapping of `path` and `timeout`",
+        Form::Routes => "a list of mappings",
+        Form::Services => "a mapping of services to a class, or to a mapping",
+        Form::Promote => "`auto`, `manual`, or `after` and a duration",
+        Form::Analysis => "`on`, `off`, or a mapping",
+        Form::Prometheus => {
+            "a mapping of `url`, `query`, `fail_above`, `fail_below`, `every`, `timeout`, or a list of such"
+        }
+        Form::Command => "a mapping of `run`, `every`, `timeout`, or a list of such",
+        Form::AskedPage => "a path, or a mapping of `path`, `to`, `every`, `timeout`, or a list of such",
+        Form::Preview => "a host's name, `cookie`, or a mapping of `host`, `listen`, `cookie`, `to`",
+        Form::Mirror => "a share from 1% to 100%",
+        Form::Pins => "a list of mappings of `header` or `cookie`, and `value`",
+        Form::Steps => "a list of mappings of `weight` (1 to 99) and `for`",
+        Form::Adapter => "one of `haproxy`, `nginx`, `caddy`, `traefik`, with a mapping",
+    };
+    takes.to_owned()
 }
 
 /// What a key takes, in words.

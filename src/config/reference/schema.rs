@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    config::repos::{
-        AUTO, OFF,
-        keys::{Default, KEYS, Key},
-        kind::{Kind, Rule, TIMES},
-        mounted_words,
-    },
-    switch::{Class, said},
+use super::{
+    forms::{path, text, texts},
+    switch_schema::blue_green,
+};
+use crate::config::repos::{
+    keys::{Default, KEYS, Key},
+    kind::{Kind, Rule, TIMES},
+    mounted_words,
 };
 
 /// Durations as `report::units` reads them.
@@ -141,190 +141,6 @@ fn of_kind(kind: &Kind) -> Value {
             json!({ "anyOf": [word, { "type": "object", "additionalProperties": word }] })
         }
     }
-}
-
-/// What stands under `switch:`. Names of services are the project's, so they are checked when that is read.
-fn blue_green() -> Value {
-    let words = |words: &[&str]| json!({ "enum": words });
-    let duration = || json!({ "anyOf": [text(DURATION), { "enum": [0, "0"] }] });
-    let classes: Vec<&str> = Class::ALL.iter().map(|class| class.word()).collect();
-    let protocol = words(&["http", "ws", "h2c", "http2", "grpc", "https", "tls", "tcp"]);
-    let page = json!({ "type": "string", "pattern": r"^/\S*$" });
-    let health = json!({ "anyOf": [page, {
-        "type": "object",
-        "properties": { "path": page, "timeout": duration() },
-        "additionalProperties": false,
-    }] });
-    let order = words(&["start-first", "stop-first"]);
-    let by_port = json!({ "anyOf": [protocol, { "type": "object", "additionalProperties": protocol }] });
-    let service = json!({ "anyOf": [words(&classes), {
-        "type": "object",
-        "properties": { "class": words(&classes), "order": order, "health": health, "protocol": by_port },
-        "additionalProperties": false,
-    }] });
-    let texts = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
-    let tls = json!({ "anyOf": [words(&["acme", "auto"]), {
-        "type": "object",
-        "properties": { "certificate": { "type": "string" }, "key": { "type": "string" } },
-        "required": ["certificate", "key"],
-        "additionalProperties": false,
-    }] });
-    let route = json!({
-        "type": "object",
-        "properties": {
-            "listen": { "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] },
-            "hosts": texts, "path": page, "strip_path": { "type": "boolean" }, "to": { "type": "string" },
-            "protocol": protocol, "tls": tls, "proxied_by": { "type": "array", "items": { "type": "string" } }, "proxy_protocol": words(&["v1", "v2"]),
-        },
-        "required": ["listen", "to"],
-        "additionalProperties": false,
-    });
-    let colour = text("^[a-z0-9_-]+$");
-    json!({ "anyOf": [words(&[AUTO, OFF]), {
-        "type": "object",
-        "properties": {
-            "by": words(&["deploy", "color"]),
-            "colors": { "type": "array", "items": colour, "minItems": 2, "maxItems": 2 },
-            "routes": { "type": "array", "items": route },
-            "protocol": by_port,
-            "health": health,
-            "services": { "type": "object", "additionalProperties": service },
-            "order": order,
-            "bake": duration(),
-            "on_failure": words(&["rollback", "pause"]),
-            "promote": { "type": "string", "pattern": "^(auto|manual|after [0-9].*)$" },
-            "promote_deadline": duration(),
-            "drain": duration(),
-            "keep": duration(),
-            "fallback": { "type": "array", "items": page },
-            "analysis": analysis(),
-            "preview": preview(),
-            "mirror": text("^([1-9][0-9]?|100) ?%$"),
-            "pins": pins(),
-            "steps": steps(),
-            "sticky": words(&["cookie", "address"]),
-            "adapter": adapter(),
-        },
-        "additionalProperties": false,
-    }] })
-}
-
-/// When the answers of a new colour count as a failure.
-fn analysis() -> Value {
-    let page = text("^/[!-~]*$");
-    let number = |most: u64| json!({ "type": "integer", "minimum": 1, "maximum": most });
-    json!({ "anyOf": [{ "enum": ["on", "off"] }, { "type": "boolean" }, {
-        "type": "object",
-        "properties": {
-            "min_requests": number(said::MOST_REQUESTS),
-            "errors": text(r"^ *([0-9]{1,2}(\.[0-9]{1,2})?|100(\.0{1,2})?) *%$"),
-            "times_before": number(said::MOST_TIMES),
-            "p50": text(DURATION),
-            "p99": text(DURATION),
-            "looks": number(said::MOST_LOOKS),
-            "prometheus": measures(&measure(&["url", "query"], json!({
-                "url": text(r"^https?://[^/@?#\\\s]+(/[^@?#\\\s]*)?$"),
-                "query": { "type": "string", "minLength": 1 },
-                "fail_above": { "type": "number" },
-                "fail_below": { "type": "number" },
-            }))),
-            "command": measures(&measure(&["run"], json!({
-                "run": { "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 64 },
-            }))),
-            "page": json!({ "anyOf": [page, measures(&measure(&["path"], json!({ "path": page, "to": { "type": "string" } })))] }),
-            "unknowns": number(said::MOST_LOOKS),
-            "on_unknown": { "enum": ["pause", "fail", "go_on"] },
-        },
-        "additionalProperties": false,
-    }] })
-}
-
-/// Something that is asked of a colour: its own keys, and how often and how long.
-fn measure(required: &[&str], mut properties: Value) -> Value {
-    if let Some(properties) = properties.as_object_mut() {
-        properties.extend(["every", "timeout"].map(|key| (key.to_owned(), text(DURATION))));
-    }
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
-}
-
-/// One of them, or several.
-fn measures(one: &Value) -> Value {
-    json!({ "anyOf": [one, { "type": "array", "items": one, "maxItems": 8 }] })
-}
-
-/// How a next colour is reached while it waits.
-fn preview() -> Value {
-    let host = text(r"^[^*/: ]+$");
-    let listen = json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] });
-    json!({ "anyOf": [host, {
-        "type": "object",
-        "properties": { "host": host, "listen": listen, "cookie": { "type": "boolean" }, "to": { "type": "string" } },
-        "minProperties": 1,
-        "additionalProperties": false,
-    }] })
-}
-
-/// Requests that go to a next colour while it waits.
-fn pins() -> Value {
-    let name = text(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$");
-    let value = text(r#"^[^\s",;\\]{1,128}$"#);
-    let pin = |by: &str| {
-        json!({
-            "type": "object",
-            "properties": { by: name, "value": value },
-            "required": [by, "value"],
-            "additionalProperties": false,
-        })
-    };
-    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": { "anyOf": [pin("header"), pin("cookie")] } })
-}
-
-/// The shares of the requests that a next colour gets before it gets all of them.
-fn steps() -> Value {
-    let step = json!({
-        "type": "object",
-        "properties": { "weight": { "type": "integer", "minimum": 1, "maximum": 99 }, "for": text(DURATION) },
-        "required": ["weight"],
-        "additionalProperties": false,
-    });
-    json!({ "type": "array", "minItems": 1, "maxItems": 16, "items": step })
-}
-
-/// A proxy of the user's own: one program, with where it is asked and what it calls the places that lead to the stack.
-fn adapter() -> Value {
-    let word = text(r"^[A-Za-z0-9._-]{1,100}$");
-    let names = |place: &Value| json!({ "anyOf": [place, { "type": "object", "additionalProperties": place, "minProperties": 1 }] });
-    let program = |name: &str, required: &[&str], properties: Value| {
-        json!({
-            "type": "object",
-            "properties": { name: {
-                "type": "object", "properties": properties, "required": required, "additionalProperties": false,
-            } },
-            "required": [name],
-            "additionalProperties": false,
-        })
-    };
-    let file = path();
-    json!({ "anyOf": [
-        program("haproxy", &["backend", "socket"], json!({ "backend": names(&word), "socket": file, "table": word, "state": file })),
-        program("nginx", &["upstream", "file", "answers"], json!({
-            "upstream": names(&word), "file": file, "answers": { "type": "string" }, "pid": file,
-        })),
-        program("caddy", &["id"], json!({ "id": names(&json!({ "type": "string" })), "admin": { "type": "string" } })),
-        program("traefik", &["service", "file"], json!({ "service": names(&word), "file": file })),
-    ] })
-}
-
-fn text(pattern: &str) -> Value {
-    json!({ "type": "string", "pattern": pattern })
-}
-
-fn texts(pattern: &str) -> Value {
-    json!({ "anyOf": [text(pattern), { "type": "array", "items": text(pattern) }] })
-}
-
-fn path() -> Value {
-    json!({ "type": "string", "pattern": r"^/(?!(.*/)?\.\.(/|$))" })
 }
 
 fn times() -> Value {

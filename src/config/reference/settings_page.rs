@@ -1,4 +1,4 @@
-//! docs/settings.md.
+//! docs/settings.md: what every setting of the daemon takes, from where, and what holds without it.
 
 use super::cell;
 use crate::config::table::{Kind, Setting, TABLE, default_text};

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::fields::{Notes, join, kind};
 use crate::{
-    switch::said,
+    switch::said::keys::{KEYS, LATER, names},
     yaml::{Entry, Node, Value},
 };
 
@@ -20,12 +20,12 @@ pub(super) fn read(entry: &Entry, at: &str, notes: &mut Notes) -> Option<Json> {
     match &entry.node.value {
         Value::Str(word) if word == AUTO || word == OFF => Some(json(&entry.node)),
         Value::Map(map) => {
-            let later = map.iter().filter(|(key, _)| said::LATER.contains(&key.as_str()));
+            let later = map.iter().filter(|(key, _)| LATER.contains(&key.as_str()));
             for (key, entry) in later.collect::<Vec<_>>() {
                 let message = "is not there yet; this turnout derives, switches, bakes and goes back";
                 notes.wrong_hint(&entry.key_pos, &join(at, key), message, "take it out until a later turnout");
             }
-            notes.unknown_keys(map, at, &[said::KEYS, said::LATER].concat(), &[]);
+            notes.unknown_keys(map, at, &[&names(KEYS)[..], LATER].concat(), &[]);
             Some(json(&entry.node))
         }
         other => {

@@ -10,11 +10,12 @@ use super::{
     lead::Lead,
     made::Made,
     other,
+    shared::tried_with,
     way::{How, Way},
 };
 use crate::{
     config::Repo,
-    rollout::{Millis, Phase},
+    rollout::{Millis, Phase, Rollout},
     steer::Steer,
     store::{ColourRecord, ColourStanding, DeploymentId, Wish},
 };
@@ -77,13 +78,19 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub async fn ready(&self, repo: &str) -> Result<Option<Ready>, Failure> {
-        if !self.attends(repo).await? {
+        Ok(self.waits_beside(repo).await?.map(|(ready, _)| ready))
+    }
+
+    /// The same, with where its rollout stands.
+    async fn waits_beside(&self, repo: &str) -> Result<Option<(Ready, Rollout)>, Failure> {
+        let rollout = self.store.rollout(repo).await.map_err(Failure::from)?;
+        if !rollout.attends() {
             return Ok(None);
         }
         let stands = self.recorded(repo).await?;
         let Some(record) = stands.at(ColourStanding::Next).cloned() else { return Ok(None) };
         let made = Made::read(&record.made).map_err(Failure::new)?;
-        Ok(Some(Ready { record, made }))
+        Ok(Some((Ready { record, made }, rollout)))
     }
 
     async fn attends(&self, repo: &str) -> Result<bool, Failure> {
@@ -123,20 +130,25 @@ impl Deployer {
     /// Until it does not wait any more.
     async fn look_after_next(&self, repo: &str) {
         let mut before = None;
+        let (mut newest, mut known) = (self.store.newest_event(), None);
         loop {
             sleep(LOOK).await;
-            match self.attends(repo).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(_) => continue,
+            // The containers are looked at each time, the store only where something was written since.
+            if known.is_none() || newest.has_changed().unwrap_or(true) {
+                newest.mark_unchanged();
+                known = match self.waits_beside(repo).await {
+                    Ok(Some(known)) => Some(known),
+                    Ok(None) if self.attends(repo).await.is_ok_and(|attends| !attends) => return,
+                    Ok(None) | Err(_) => None,
+                };
             }
-            let Ok(Some(Ready { record, made })) = self.ready(repo).await else { continue };
+            let Some((Ready { record, made }, rollout)) = &known else { continue };
             let alone: BTreeSet<String> = made.alone().into_iter().collect();
             // What changes over is made, and does not run yet.
-            let seen = self.fault_of(&record, &made, |service| !alone.contains(service)).await;
+            let seen = self.fault_of(record, made, |service| !alone.contains(service)).await;
             let Ok(seen) = seen else { continue };
             // Clients meet one that has a share: it is not looked at twice.
-            let share = self.tried_with(repo, &made).await;
+            let share = tried_with(rollout, made);
             let certain = seen.is_some() && (share.is_some() || seen == before);
             before.clone_from(&seen);
             let project = &record.project;
@@ -149,13 +161,13 @@ impl Deployer {
                 }
                 Some(_) => continue,
                 // That looks are to say the same is the analysis's own.
-                None => match self.worse_beside(repo, &record, &made).await {
+                None => match self.worse_beside(repo, record, made).await {
                     Some(figures) => {
                         let why = format!("answers of {project} are worse: {figures}");
-                        self.note_turned_down(repo, &record, &why).await;
+                        self.note_turned_down(repo, record, &why).await;
                         why
                     }
-                    None => match self.measured_beside((repo, &record, &made), share.is_some(), PAUSE).await {
+                    None => match self.measured_beside((repo, record, made), share.is_some(), PAUSE).await {
                         Some(why) => why,
                         None => continue,
                     },

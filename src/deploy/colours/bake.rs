@@ -36,7 +36,7 @@ const QUESTIONS: usize = 8;
 const AGAIN: Duration = Duration::from_secs(2);
 /// A fault whose figures differ with each look.
 const ANSWERS: &str = "answers";
-/// Likewise.
+/// What others say: its figures differ, too.
 const MEASURES: &str = "measures";
 
 impl Deployer {

@@ -59,11 +59,11 @@ pub struct Shown {
     pub said: Option<String>,
     /// When, in milliseconds since 1970.
     pub at: Option<Millis>,
-    /// How often it was asked, and how often the answer was good, or none.
+    /// How often it was asked.
     pub asked: u64,
-    /// See above.
+    /// How often the answer was good.
     pub good: u64,
-    /// See above.
+    /// How often there was none that said anything.
     pub not_known: u64,
 }
 

@@ -38,7 +38,7 @@ type Turn = tokio::sync::Mutex<()>;
 pub struct Other {
     /// What is said of it.
     pub adapter: Adapter,
-    /// The program.
+    /// Who asks and tells that program.
     pub front: Arc<dyn Front>,
 }
 

@@ -33,7 +33,7 @@ enum Meant {
 /// A commit to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past {
-    /// In full.
+    /// Its name in full, whatever somebody called it by.
     pub commit: String,
     /// The last deployment that brought it.
     deployment: Option<DeploymentId>,

@@ -22,14 +22,13 @@ const LAST: Duration = Duration::from_secs(5);
 /// Time between two looks at them.
 const LOOK: Duration = Duration::from_millis(50);
 
-impl Deployer {
-    /// How many of a hundred clients a next colour is tried with now; `None`: it waits, and gets no requests.
-    pub(super) async fn tried_with(&self, repo: &str, made: &Made) -> Option<u64> {
-        let rollout = self.store.rollout(repo).await.ok()?;
-        let under_way = rollout.under_way.filter(|one| one.phase.attends())?;
-        made.canary.step(under_way.step).map(|step| step.percent)
-    }
+/// How many of a hundred clients a next colour is tried with; `None`: it waits, and gets no requests.
+pub(super) fn tried_with(rollout: &Rollout, made: &Made) -> Option<u64> {
+    let under_way = rollout.under_way.filter(|one| one.phase.attends())?;
+    made.canary.step(under_way.step).map(|step| step.percent)
+}
 
+impl Deployer {
     /// Has the routes lead to the live colour alone, at once, for whoever has found that the next one is to have no share any more. What
     /// cannot be done now is mended; where a deployment works on the colours, that sees to it.
     pub(in crate::deploy) async fn take_back(&self, repo: &str) {

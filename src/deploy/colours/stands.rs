@@ -11,7 +11,7 @@ use crate::{
 /// The colours of a repository, as they are recorded.
 #[derive(Debug, Clone, Default)]
 pub struct Stands {
-    /// All of them.
+    /// In whatever standing, at most one of each colour.
     pub all: Vec<ColourRecord>,
     /// The switch as a whole; `None` where nothing was ever switched.
     pub switch: Option<SwitchRecord>,

@@ -10,7 +10,7 @@ use crate::rollout::analysis::Counts;
 pub struct RolloutReply {
     /// When, in milliseconds since 1970.
     pub at: i64,
-    /// The repository.
+    /// Name of the repository, as in `repos.yaml`.
     pub repo: String,
     /// `live`, `bake`, or the phase of the deployment under way.
     pub state: String,
@@ -55,7 +55,7 @@ pub struct RolloutColour {
     pub project: String,
     /// As in [`ColourStatus::state`](super::ColourStatus::state).
     pub state: String,
-    /// Its commit.
+    /// The commit from which it was made, in full; `None`: it is not known, as after a first look at a stack in place.
     pub commit: Option<String>,
     /// The deployment that made it.
     pub deployment: Option<i64>,

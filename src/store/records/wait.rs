@@ -10,7 +10,7 @@ use crate::rollout::{Action, Phase, Rollout};
 /// A deployment that a lane takes from the queue, or takes up where it was put down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// The deployment.
+    /// Its record, as it is from now on: running.
     pub deployment: Deployment,
     /// Where its rollout stands now.
     pub rollout: Rollout,

@@ -63,7 +63,7 @@ pub struct Global {
 /// `--ansi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Ansi {
-    /// None.
+    /// No colours and no moving lines, on a terminal either.
     Never,
     /// Even in a pipe.
     Always,
@@ -76,12 +76,12 @@ pub enum Ansi {
 pub enum ProgressKind {
     /// Live on a terminal, plain elsewhere.
     Auto,
-    /// Live.
+    /// Lines that are written anew as steps go on, also where nobody looks at a terminal.
     Tty,
     /// A line an event.
     Plain,
     /// A JSON object an event.
     Json,
-    /// Nothing.
+    /// No progress is shown; errors are.
     Quiet,
 }

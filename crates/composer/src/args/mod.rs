@@ -155,7 +155,7 @@ fn keeping_its_words(command: Command, declare: impl FnOnce(Command) -> Command)
     declared.about(about.map_or(Resettable::Reset, Resettable::Value))
 }
 
-/// Only services.
+/// Of commands that take names of services and nothing else.
 #[derive(Debug, Clone, Args)]
 pub struct ServicesArgs {
     /// Services; none = all

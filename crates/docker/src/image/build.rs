@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
 use tokio::time::Instant;
 use turnout_buildkit::{
-    Failure, OfferError, SecretSource, Sent, Session, channel,
+    Failure, OfferError, SecretSource, Sent, Session,
     solve::{self as api, Abilities},
 };
 use turnout_files::{self as files, Kind, Reach};
@@ -55,7 +55,7 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
     };
     cx.reporter.report(Event::Build { text, unusual });
     let started = Instant::now();
-    let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
+    let id = random_id().map_err(|message| ImageError::said(what(), message))?;
     let work = async {
         let image = run(engine, request, builder, &id, &masked, cx).await?;
         // As the real command line: what has no name of its own is built, but not pushed.
@@ -109,8 +109,8 @@ async fn run(
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
     let what = || format!("build of {}", request.service);
-    let failed = |message: String| ImageError::Engine { what: what(), message };
-    let mut query = Query::new(request, builder, cx.options.memory).map_err(failed)?;
+    let query = Query::new(request, builder, cx.options.memory);
+    let mut query = query.map_err(|message| ImageError::said(what(), message))?;
     let mut body = wire::empty();
     let feed = match builder {
         Builder::Solve => return solved(engine, request, id, masked, cx).await,
@@ -154,7 +154,7 @@ async fn run(
             http = http.header("X-Registry-Config", config);
         }
     }
-    let http: Request<Body> = http.body(body).map_err(|error| failed(error.to_string()))?;
+    let http: Request<Body> = http.body(body).map_err(|error| ImageError::of_call(what(), error.to_string(), error))?;
 
     let answer = match engine.send(http).await {
         Ok(answer) => answer,
@@ -192,8 +192,7 @@ async fn solved(
     masked: &Masked,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let failed =
-        |Failure(message): Failure| ImageError::Engine { what: format!("build of {}", request.service), message };
+    let failed = |failure: Failure| ImageError::of_channel(format!("build of {}", request.service), failure);
     let channel = turned::channel(engine, &format!("build of {}", request.service)).await?;
     let abilities = Abilities::of(&channel).await.map_err(failed)?;
     solve::refuse(request, &abilities)?;
@@ -210,16 +209,11 @@ async fn solved(
             prepare::record_caches(request, solved.answers.get("cache.manifest")).await?;
             log.image = solved.image();
         }
-        Err(Failure(words)) => {
-            if let Some(how) = channel::broken(&words) {
-                let what = format!("build of {}", request.service);
-                return Err(ImageError::Broken { what, message: how.to_owned(), source: None });
-            }
-            match solve::explain(request, &masked.text(words.clone())) {
-                Some(error) => return Err(error),
-                None => log.error = Some(api::plain(&words).to_owned()),
-            }
-        }
+        Err(broken @ Failure::Broken { .. }) => return Err(failed(broken)),
+        Err(Failure::Said(words)) => match solve::explain(request, &masked.text(words.clone())) {
+            Some(error) => return Err(error),
+            None => log.error = Some(api::plain(&words).to_owned()),
+        },
     }
     finish(engine, request, log, Feed::Session(session), masked, cx).await
 }
@@ -337,8 +331,8 @@ async fn image_id(engine: &Engine, request: &BuildRequest, told: Option<String>)
     let what = || format!("finding the image built for {}", request.service);
     let tag = request.tags.first().map(String::as_str).unwrap_or_default();
     let image = engine.ask(engine.docker().inspect_image(tag)).await;
-    let image = image.map_err(|error| ImageError::Engine { what: what(), message: with_sources(&error) })?;
-    image.id.map(ImageId).ok_or_else(|| ImageError::Engine { what: what(), message: "the image has no ID".into() })
+    let image = image.map_err(|error| ImageError::of_call(what(), with_sources(&error), error))?;
+    image.id.map(ImageId).ok_or_else(|| ImageError::said(what(), "the image has no ID"))
 }
 
 /// Best effort: hanging up has told the engine already.

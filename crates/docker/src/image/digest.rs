@@ -7,25 +7,25 @@ use super::{
     error::{ImageError, Unfetched},
     operation::for_engine,
 };
-use crate::Engine;
+use crate::{Engine, error::Cause};
 
 /// Asks for the digest of a name. Nothing is pulled.
 ///
 /// # Errors
 /// There are no credentials to be had, or engine or registry refuse.
 pub async fn digest_of(engine: &Engine, name: &Name, credentials: &Credentials) -> Result<Digest, ImageError> {
-    let failed = |message: String| {
+    let failed = |message: String, source: Option<Cause>| {
         let why = Unfetched::read(&message);
-        ImageError::Digest { image: name.to_string(), message, why }
+        ImageError::Digest { image: name.to_string(), message, why, source }
     };
     let auth = credentials.for_registry(name.credentials_key()).await?.map(for_engine);
-    let found =
-        engine.ask(engine.docker().inspect_registry_image(&name.to_string(), auth)).await.map_err(
-            |error| match error {
-                bollard::errors::Error::DockerResponseServerError { message, .. } => failed(message),
-                other => failed(with_sources(&other)),
-            },
-        )?;
+    let found = engine.ask(engine.docker().inspect_registry_image(&name.to_string(), auth)).await.map_err(|error| {
+        let message = match &error {
+            bollard::errors::Error::DockerResponseServerError { message, .. } => message.clone(),
+            other => with_sources(other),
+        };
+        failed(message, Some(Box::new(error)))
+    })?;
     let digest = found.descriptor.digest.unwrap_or_default();
-    Digest::parse(&digest).map_err(|why| failed(format!("the engine gave {digest:?}: {why}")))
+    Digest::parse(&digest).map_err(|why| failed(format!("the engine gave {digest:?}: {why}"), None))
 }

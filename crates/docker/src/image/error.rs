@@ -3,7 +3,7 @@
 
 use std::{io, time::Duration};
 
-use turnout_buildkit::OfferError;
+use turnout_buildkit::{Failure, OfferError};
 use turnout_registry::CredentialsError;
 
 use crate::{EngineError, error::Cause, patience::after};
@@ -61,6 +61,9 @@ pub enum ImageError {
         message: String,
         /// What they tell of.
         why: Unfetched,
+        /// The error of the call, where there is one.
+        #[source]
+        source: Option<Cause>,
     },
     /// Nobody could say which content a name stands for.
     #[error("failed to resolve digest for {image}: {message} ({})", .why.hint())]
@@ -70,6 +73,9 @@ pub enum ImageError {
         message: String,
         /// What they tell of.
         why: Unfetched,
+        /// The error of the call, where there is one.
+        #[source]
+        source: Option<Cause>,
     },
     /// The image is here, but not for the platform asked for.
     #[error(
@@ -105,6 +111,9 @@ pub enum ImageError {
         what: String,
         /// The engine's words.
         message: String,
+        /// The error of the call, where there is one.
+        #[source]
+        source: Option<Cause>,
     },
     /// The connection to the engine broke in the middle.
     #[error("{what} failed: the connection to the engine broke: {message} (is it down or being restarted?)")]
@@ -124,6 +133,26 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// What the engine answered to a call, where nothing else is known of it.
+    pub(super) fn said(what: impl Into<String>, message: impl Into<String>) -> ImageError {
+        ImageError::Engine { what: what.into(), message: message.into(), source: None }
+    }
+
+    /// The same of a call that came to an error. `message`: what there is to say of it.
+    pub(super) fn of_call(what: impl Into<String>, message: String, error: impl Into<Cause>) -> ImageError {
+        ImageError::Engine { what: what.into(), message, source: Some(error.into()) }
+    }
+
+    /// What a call to BuildKit's own API came to.
+    pub(super) fn of_channel(what: String, failure: Failure) -> ImageError {
+        match failure {
+            Failure::Said(message) => ImageError::said(what, message),
+            Failure::Broken { how, source } => {
+                ImageError::Broken { what, message: how, source: source.map(Cause::from) }
+            }
+        }
+    }
+
     /// The same as a failure of the engine: whether it is gone, or silent, counts more than what it was asked for.
     pub fn of_engine(self) -> EngineError {
         match self {

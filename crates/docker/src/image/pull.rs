@@ -12,7 +12,7 @@ use super::{
     error::{ImageError, Unfetched},
     operation::{ImageContext, ImageId, credentials_key, for_engine},
 };
-use crate::Engine;
+use crate::{Engine, error::Cause};
 
 /// Attempts in total; only transient failures are tried again.
 const ATTEMPTS: u32 = 4;
@@ -54,7 +54,7 @@ impl PullRequest {
 pub async fn local(engine: &Engine, request: &PullRequest) -> Result<Option<ImageId>, ImageError> {
     let what = || format!("inspecting the image {}", request.image);
     let found = engine.find_image_for(&request.image, &request.platform).await;
-    let found = found.map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
+    let found = found.map_err(|error| ImageError::of_call(what(), error.to_string(), error))?;
     Ok(found.and_then(|image| image.id).map(ImageId))
 }
 
@@ -113,7 +113,11 @@ async fn attempt_pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<
         let message = message.map_err(|error| failed(image, error))?;
         // bollard turns most errors in the stream into `Err`; one without a message would slip through.
         if let Some(detail) = message.error_detail {
-            return Err(explain(image, detail.message.as_deref().unwrap_or("the engine gives no reason")));
+            return Err(explain(
+                image,
+                detail.message.unwrap_or_else(|| "the engine gives no reason".to_owned()),
+                None,
+            ));
         }
         let status = message.status.unwrap_or_default();
         let (current, total) =
@@ -175,13 +179,14 @@ fn failed(image: &str, error: Bollard) -> ImageError {
             let message = with_sources(&error);
             ImageError::Broken { what: format!("pull of {image}"), message, source: Some(Box::new(error)) }
         }
-        other => explain(image, &other.to_string()),
+        other => explain(image, other.to_string(), Some(Box::new(other))),
     }
 }
 
 /// An error of a pull with what to do about it.
-fn explain(image: &str, message: &str) -> ImageError {
-    ImageError::Pull { image: image.to_owned(), message: message.to_owned(), why: Unfetched::read(message) }
+fn explain(image: &str, message: String, source: Option<Cause>) -> ImageError {
+    let why = Unfetched::read(&message);
+    ImageError::Pull { image: image.to_owned(), message, why, source }
 }
 
 fn is_transient(error: &ImageError) -> bool {

@@ -36,8 +36,9 @@ pub async fn push_one(
     credentials: &Credentials,
     told: impl Fn(String),
 ) -> Result<(), ImageError> {
-    let failed = |message: String| ImageError::Engine { what: format!("push of {image}"), message };
-    let reference = Reference::parse(image).ok_or_else(|| failed("this is not an image reference".to_owned()))?;
+    let what = || format!("push of {image}");
+    let reference =
+        Reference::parse(image).ok_or_else(|| ImageError::said(what(), "this is not an image reference"))?;
     // The engine refuses to push without any, be they empty.
     let credentials = credentials.for_registry(credentials_key(&reference)).await?;
     let credentials = credentials.map(for_engine).unwrap_or_default();
@@ -45,9 +46,10 @@ pub async fn push_one(
     let name = reference.name();
     let mut stream = std::pin::pin!(engine.docker().push_image(&name, Some(options), Some(credentials)));
     while let Some(message) = stream.next().await {
-        let message = message.map_err(|error| failed(error.to_string()))?;
+        let message = message.map_err(|error| ImageError::of_call(what(), error.to_string(), error))?;
         if let Some(detail) = message.error_detail {
-            return Err(failed(detail.message.unwrap_or_else(|| "the engine gives no reason".to_owned())));
+            let message = detail.message.unwrap_or_else(|| "the engine gives no reason".to_owned());
+            return Err(ImageError::said(what(), message));
         }
         // What each layer does meanwhile would be a line a percent.
         if let Some(text) = message.status.filter(|text| text.contains("digest: ")) {

@@ -22,7 +22,7 @@ pub async fn session(engine: &Engine, id: &str, offer: Offer) -> Result<Session,
 /// As [`session`]; or nobody speaks HTTP/2 there.
 pub async fn channel(engine: &Engine, what: &str) -> Result<Channel, ImageError> {
     let turned = turn(engine, "grpc", &[], what, "BuildKit's API: ").await?;
-    Channel::over(turned).await.map_err(|failure| ImageError::Engine { what: what.to_owned(), message: failure.0 })
+    Channel::over(turned).await.map_err(|failure| ImageError::of_channel(what.to_owned(), failure))
 }
 
 async fn turn(
@@ -32,7 +32,6 @@ async fn turn(
     what: &str,
     who: &str,
 ) -> Result<Upgraded, ImageError> {
-    let failed = |message: String| ImageError::Engine { what: what.to_owned(), message };
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(format!("/v{}/{path}", engine.version()))
@@ -42,15 +41,15 @@ async fn turn(
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    let request = request.body(wire::empty()).map_err(|error| failed(error.to_string()))?;
+    let request = request.body(wire::empty()).map_err(|error| ImageError::of_call(what, error.to_string(), error))?;
     let answer = engine.send_in_time(request).await.map_err(|source| ImageError::Connection {
         what: what.to_owned(),
         address: engine.endpoint().to_string(),
         source,
     })?;
     if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(failed(format!("{who}{}", wire::error_message(answer.response).await)));
+        return Err(ImageError::said(what, format!("{who}{}", wire::error_message(answer.response).await)));
     }
     // What drove the connection has nothing left to do.
-    hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))
+    hyper::upgrade::on(answer.response).await.map_err(|error| ImageError::of_call(what, error.to_string(), error))
 }

@@ -38,9 +38,9 @@ pub(super) struct States<'s> {
 /// What is known of a file of the server's own.
 pub(super) struct Owned {
     pub(super) name: Name,
-    /// See [`Facts::deployed`].
+    /// The commit that was deployed last with success has it.
     pub(super) deployed: bool,
-    /// See [`Facts::ours`].
+    /// turnout wrote what is there, and nobody has touched it since.
     pub(super) ours: bool,
 }
 

@@ -64,7 +64,7 @@ impl Endings {
 /// How line endings are converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lines {
-    /// Not at all.
+    /// No byte is changed: `-text`, or `binary`.
     Binary,
     /// It is text: LF in git, and CRLF in the work tree or not.
     Text {

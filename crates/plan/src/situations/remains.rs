@@ -1,4 +1,4 @@
-//! What others or interrupted runs left behind.
+//! Plans where others, or interrupted runs, left something behind: orphans, one-offs, containers under temporary names.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Networks and volumes.
+//! Plans in which a network or a volume is made, changed, or missing.
 
 use super::*;
 

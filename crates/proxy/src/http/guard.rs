@@ -35,12 +35,12 @@ pub(crate) enum Step {
 /// Follows one connection's requests.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    state: State,
+    state: Part,
     trailers: Vec<u8>,
 }
 
 #[derive(Debug)]
-enum State {
+enum Part {
     /// Between requests, or in a head of which `seen` bytes were looked at.
     Head {
         seen: usize,
@@ -55,46 +55,46 @@ enum State {
 
 impl Guard {
     pub(crate) fn new() -> Guard {
-        Guard { state: State::Head { seen: 0, blank: false }, trailers: Vec::new() }
+        Guard { state: Part::Head { seen: 0, blank: false }, trailers: Vec::new() }
     }
 
     /// Whether a request's head is what comes next, or is under way: no body is.
     pub(crate) fn is_between(&self) -> bool {
-        matches!(self.state, State::Head { .. })
+        matches!(self.state, Part::Head { .. })
     }
 
     /// The answer was no upgrade: what follows is HTTP.
     pub(crate) fn go_on(&mut self) {
-        if matches!(self.state, State::Undecided) {
-            self.state = State::Head { seen: 0, blank: false };
+        if matches!(self.state, Part::Undecided) {
+            self.state = Part::Head { seen: 0, blank: false };
         }
     }
 
     /// What to do with these bytes, which begin where the last step ended.
     pub(crate) fn step(&mut self, bytes: &[u8]) -> Step {
         match &mut self.state {
-            State::Done => Step::Skip(bytes.len()),
-            State::Undecided => Step::Undecided,
+            Part::Done => Step::Skip(bytes.len()),
+            Part::Undecided => Step::Undecided,
             _ if bytes.is_empty() => Step::More,
-            State::Head { .. } => self.head(bytes),
-            State::Sized(left) => {
+            Part::Head { .. } => self.head(bytes),
+            Part::Sized(left) => {
                 let length = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= u64::try_from(length).unwrap_or(0);
                 if *left == 0 {
-                    self.state = State::Head { seen: 0, blank: false };
+                    self.state = Part::Head { seen: 0, blank: false };
                 }
                 Step::Body(length)
             }
-            State::Chunked(chunks) => match chunks.step(bytes) {
+            Part::Chunked(chunks) => match chunks.step(bytes) {
                 Piece::Frame(length) => Step::Skip(length),
                 Piece::Data(length) => Step::Body(length),
                 Piece::End(length) => {
                     self.trailers = chunks.trailers();
-                    self.state = State::Head { seen: 0, blank: false };
+                    self.state = Part::Head { seen: 0, blank: false };
                     Step::Skip(length)
                 }
                 Piece::Wrong(reason) => {
-                    self.state = State::Done;
+                    self.state = Part::Done;
                     Step::Broken(Refusal::new(400, reason))
                 }
             },
@@ -107,7 +107,7 @@ impl Guard {
     }
 
     fn head(&mut self, bytes: &[u8]) -> Step {
-        let State::Head { seen, blank } = &mut self.state else { return Step::More };
+        let Part::Head { seen, blank } = &mut self.state else { return Step::More };
         // One empty line before a request is tolerated, as RFC 9112 asks: old clients end a body with one.
         if *seen <= 1 && !*blank && bytes.starts_with(b"\r\n") {
             (*seen, *blank) = (0, true);
@@ -143,10 +143,10 @@ impl Guard {
             Err(refusal) => self.refuse(refusal),
             Ok(head) => {
                 self.state = match head.body {
-                    _ if head.upgrade => State::Undecided,
-                    Body::None => State::Head { seen: 0, blank: false },
-                    Body::Sized(length) => State::Sized(length),
-                    Body::Chunked => State::Chunked(Chunks::strict()),
+                    _ if head.upgrade => Part::Undecided,
+                    Body::None => Part::Head { seen: 0, blank: false },
+                    Body::Sized(length) => Part::Sized(length),
+                    Body::Chunked => Part::Chunked(Chunks::strict()),
                 };
                 Step::Head(length, head)
             }
@@ -154,7 +154,7 @@ impl Guard {
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Step {
-        self.state = State::Done;
+        self.state = Part::Done;
         Step::Refuse(refusal)
     }
 }

@@ -15,7 +15,7 @@ use tokio_openssl::SslStream;
 use super::h2_client::ClientStream;
 use crate::socket;
 
-/// See the module.
+/// A client's or a container's connection, with TLS or without, or one stream of HTTP/2 in it.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),

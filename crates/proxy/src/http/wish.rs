@@ -10,7 +10,7 @@ use turnout_traffic::{
 use super::{answer_head::AnswerHead, find::Finder, forward::Asker, head, head::Head};
 use crate::board::{Claim, Serving};
 
-/// Draws any number.
+/// A number that no client can foresee well enough to choose its colour by it. No secret depends on it.
 pub(crate) fn draw() -> u64 {
     // Its keys are others each time.
     RandomState::new().hash_one(0)

@@ -5,22 +5,15 @@ use serde_json::Value;
 
 use super::{
     fields::{Reading, below, shown_time},
+    keys::{ANALYSIS_KEYS, MOST_LOOKS, MOST_REQUESTS, MOST_TIMES, names},
     measure::{Measure, OnUnknown, Target, measures},
 };
 
-/// Keys about answers.
-const ANSWERS: [&str; 6] = ["min_requests", "errors", "times_before", "p50", "p99", "looks"];
-/// Keys about what is asked besides.
-const MEASURES: [&str; 5] = ["prometheus", "command", "page", "unknowns", "on_unknown"];
+/// Keys that are about answers alone.
+const OF_ANSWERS: [&str; 5] = ["min_requests", "errors", "times_before", "p50", "p99"];
 
 /// Times up to which answers are told apart, in milliseconds: the classes in which turnout-proxy counts them.
 pub const TIMES: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
-/// Most requests that may be asked for before anything is judged: more would hardly be had while a colour bakes.
-pub const MOST_REQUESTS: u64 = 1_000_000;
-/// Likewise of looks.
-pub const MOST_LOOKS: u64 = 60;
-/// Most times as many as before.
-pub const MOST_TIMES: u64 = 1_000;
 
 /// What one place says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,8 +101,11 @@ pub(super) fn analysis(
             return None;
         }
     }
-    let fields = reading.fields(path, value, &[&ANSWERS[..], &MEASURES].concat(), &[])?;
+    let mut fields = reading.fields(path, value, &names(ANALYSIS_KEYS), &[])?;
     let before = reading.mistakes.0.len();
+    if in_commit {
+        reading.of_the_host(&mut fields, ANALYSIS_KEYS);
+    }
     let usual = Rules::default();
     let mut number = |key: &str, most: u64, usual: u64| match fields.get(key) {
         None => usual,
@@ -139,7 +135,7 @@ pub(super) fn analysis(
         let words = [("pause", OnUnknown::Pause), ("fail", OnUnknown::Fail), ("go_on", OnUnknown::GoOn)];
         reading.word(&at, value, &words).unwrap_or_default()
     });
-    let measures = measures(reading, &fields, in_commit, target);
+    let measures = measures(reading, &fields, target);
     let sound = reading.mistakes.0.len() == before;
     if sound
         && measures.is_empty()
@@ -151,7 +147,7 @@ pub(super) fn analysis(
         return None;
     }
     // Who says what else is to be asked has not said that answers are counted.
-    let of_answers = measures.is_empty() || ANSWERS.iter().any(|key| *key != "looks" && fields.get(key).is_some());
+    let of_answers = measures.is_empty() || OF_ANSWERS.iter().any(|key| fields.get(key).is_some());
     let rules = Rules { min_requests, errors: errors?, times_before, p50, p99, looks };
     let rules = of_answers.then_some(rules);
     sound.then_some(AnalysisSaid::On(Analysis {

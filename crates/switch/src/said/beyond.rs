@@ -16,14 +16,14 @@ const PIN_VALUE: usize = 128;
 const OWN_COOKIES: &str = "turnout-";
 
 /// Reads a listener, or a service with its port; nothing where it is mistaken.
-type Reader<'a, T> = &'a dyn Fn(&mut Reading, &str, &Value) -> Option<T>;
+type Reads<'a, T> = &'a dyn Fn(&mut Reading, &str, &Value) -> Option<T>;
 
 /// How listeners and services are read.
 pub(super) struct Readers<'a> {
     /// A listener, as `9000` or `127.0.0.1:9000`.
-    pub(super) listen: Reader<'a, ListenSaid>,
+    pub(super) listen: Reads<'a, ListenSaid>,
     /// A service and a port of its containers, as `web:8000`.
-    pub(super) target: Reader<'a, (String, u16)>,
+    pub(super) target: Reads<'a, (String, u16)>,
 }
 
 /// Reads the three keys where they stand.

@@ -4,6 +4,8 @@ use serde_json::{Map, Value};
 use turnout_compose::model::Duration;
 use turnout_report::Mistakes;
 
+use super::keys::Key;
+
 /// Reads, and collects mistakes.
 #[derive(Default)]
 pub(super) struct Reading {
@@ -13,13 +15,15 @@ pub(super) struct Reading {
 /// A mapping at a path.
 pub(super) struct Fields<'v> {
     pub(super) path: String,
-    pub(super) map: &'v Map<String, Value>,
+    map: &'v Map<String, Value>,
+    /// Keys that count as absent, for a mistake about them is told already.
+    left_out: Vec<&'static str>,
 }
 
 impl<'v> Fields<'v> {
     /// A key's path and value, unless it is absent or null.
     pub(super) fn get(&self, key: &str) -> Option<(String, &'v Value)> {
-        let value = self.map.get(key).filter(|value| !value.is_null())?;
+        let value = self.map.get(key).filter(|value| !value.is_null() && !self.left_out.contains(&key))?;
         Some((below(&self.path, key), value))
     }
 }
@@ -70,7 +74,17 @@ impl Reading {
             };
             self.mistakes.add(below(path, key), message);
         }
-        Some(Fields { path: path.to_owned(), map })
+        Some(Fields { path: path.to_owned(), map, left_out: Vec::new() })
+    }
+
+    /// Leaves out what is said in a commit, and is no business of one.
+    pub(super) fn of_the_host(&mut self, fields: &mut Fields<'_>, keys: &[Key]) {
+        for key in keys.iter().filter(|key| !key.by_commit) {
+            if let Some((at, _)) = fields.get(key.name) {
+                self.mistakes.add(&at, "is no business of a commit; write it under `switch:` in repos.yaml");
+                fields.left_out.push(key.name);
+            }
+        }
     }
 
     /// A mapping of names that the user chose.
@@ -107,7 +121,8 @@ impl Reading {
 
     /// A duration in Compose's words, `90s` or `24h`; not negative.
     pub(super) fn duration(&mut self, path: &str, value: &Value) -> Option<Duration> {
-        let read = value.as_str().and_then(|text| Duration::parse(text).ok()).filter(|duration| duration.0 >= 0);
+        let text = value.as_str().filter(|text| !text.starts_with('-'));
+        let read = text.and_then(|text| Duration::parse(text).ok());
         if read.is_none() {
             self.wrong(path, value, "a duration such as 90s or 24h");
         }

@@ -24,7 +24,7 @@ pub const PLACEHOLDERS: [&str; 6] = ["colour", "project", "commit", "repository"
 /// Something that is measured of a new colour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
-    /// Of whom.
+    /// Who is asked, and what is a good answer.
     pub asks: Asks,
     /// How often, in milliseconds.
     pub every: u64,
@@ -32,7 +32,7 @@ pub struct Measure {
     pub timeout: u64,
 }
 
-/// Who is asked.
+/// Who is asked how a colour does, and what is a good answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asks {
@@ -52,7 +52,7 @@ pub enum Asks {
     },
     /// A page of the colour's own: 2xx and 3xx are good.
     Page {
-        /// The path.
+        /// The path, with its query; it begins with `/`.
         path: String,
         /// The service and the port in its containers; nothing: the only one that speaks HTTP.
         to: Option<(String, u16)>,
@@ -77,7 +77,7 @@ pub struct Bound(f64);
 impl Eq for Bound {}
 
 impl Bound {
-    /// The number.
+    /// As it was read; finite.
     pub fn number(self) -> f64 {
         self.0
     }
@@ -118,35 +118,24 @@ impl Asks {
 /// Reads a service and its port.
 pub(super) type Target<'r> = &'r dyn Fn(&mut Reading, &str, &Value) -> Option<(String, u16)>;
 
-/// The readers of measures: each key's usual times in seconds (how often; within), and what only `repos.yaml` may say.
+/// The keys of measures, each with its usual times in milliseconds: how often it is asked, and how long its answer may take.
 pub(super) struct Kind {
     key: &'static str,
     every: u64,
     timeout: u64,
-    /// It has turnout run or ask something that a commit is not to choose.
-    trusted: bool,
 }
 
 pub(super) const KINDS: [Kind; 3] = [
-    Kind { key: "prometheus", every: 15_000, timeout: 5_000, trusted: true },
-    Kind { key: "command", every: 30_000, timeout: 10_000, trusted: true },
-    Kind { key: "page", every: 5_000, timeout: 5_000, trusted: false },
+    Kind { key: "prometheus", every: 15_000, timeout: 5_000 },
+    Kind { key: "command", every: 30_000, timeout: 10_000 },
+    Kind { key: "page", every: 5_000, timeout: 5_000 },
 ];
 
 /// Reads `prometheus`, `command` and `page` where they stand: each a mapping, or a list of them.
-pub(super) fn measures(
-    reading: &mut Reading,
-    fields: &Fields<'_>,
-    in_commit: bool,
-    target: Target<'_>,
-) -> Vec<Measure> {
+pub(super) fn measures(reading: &mut Reading, fields: &Fields<'_>, target: Target<'_>) -> Vec<Measure> {
     let mut all = Vec::new();
     for kind in &KINDS {
         let Some((at, value)) = fields.get(kind.key) else { continue };
-        if in_commit && kind.trusted {
-            reading.mistakes.add(&at, "is no business of a commit; write it under `switch:` in repos.yaml");
-            continue;
-        }
         match value {
             Value::Array(items) if items.len() > MOST => {
                 reading.mistakes.add(&at, format!("is a list of {}; {MOST} may be", items.len()));

@@ -11,44 +11,14 @@ use super::{
     analysis::analysis,
     beyond::{Readers, beyond},
     fields::{Reading, below},
+    keys::{KEYS, LATER, ROUTE_KEYS, SERVICE_KEYS, names},
     steps::steps,
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
 use crate::{class::Class, protocol::Protocol};
 
-/// Keys of `switch:` and of the top level's `x-turnout:`.
-pub const KEYS: &[&str] = &[
-    "by",
-    "colors",
-    "routes",
-    "protocol",
-    "health",
-    "services",
-    "order",
-    "bake",
-    "on_failure",
-    "analysis",
-    "promote",
-    "promote_deadline",
-    "drain",
-    "keep",
-    "fallback",
-    "preview",
-    "mirror",
-    "pins",
-    "steps",
-    "sticky",
-    "adapter",
-];
-/// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
-/// the pen.
-pub const LATER: &[&str] = &["memory"];
-/// Keys about one service.
-pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol", "expendable"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
 const BESIDE: &str = "on_mounted_change";
-const ROUTE_KEYS: &[&str] =
-    &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls", "proxied_by", "proxy_protocol"];
 
 /// The extension of the Compose file.
 const EXTENSION: &str = "x-turnout";
@@ -93,7 +63,10 @@ fn said(switch: Option<&Value>, project: &Project) -> Result<Said, Mistakes> {
 
 fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) -> Layer {
     let mut layer = Layer::default();
-    let Some(fields) = reading.fields(path, value, KEYS, LATER) else { return layer };
+    let Some(mut fields) = reading.fields(path, value, &names(KEYS), LATER) else { return layer };
+    if path == EXTENSION {
+        reading.of_the_host(&mut fields, KEYS);
+    }
     layer.by = fields
         .get("by")
         .and_then(|(at, value)| reading.word(&at, value, &[("deploy", By::Deploy), ("color", By::Color)]));
@@ -113,15 +86,8 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
         fields.get("analysis").and_then(|(at, value)| analysis(reading, &at, value, path == EXTENSION, &to));
     layer.beyond = beyond(reading, &fields, &Readers { listen: &listen, target: &to });
     layer.steps = steps(reading, &fields);
-    layer.adapter = match fields.get("adapter") {
-        // It names sockets and files of the host.
-        Some((at, _)) if path == EXTENSION => {
-            reading.mistakes.add(&at, "is no business of a commit; write it under `switch:` in repos.yaml");
-            None
-        }
-        Some((at, value)) => adapter(reading, &at, value, of_project(project, target)),
-        None => None,
-    };
+    layer.adapter =
+        fields.get("adapter").and_then(|(at, value)| adapter(reading, &at, value, of_project(project, target)));
     layer.all.order = fields.get("order").and_then(|(at, value)| order(reading, &at, value));
     layer.all.health = fields.get("health").and_then(|(at, value)| health(reading, &at, value));
     if let Some((at, value)) = fields.get("services")
@@ -159,7 +125,7 @@ fn service(reading: &mut Reading, path: &str, value: &Value) -> ServiceSaid {
         return said;
     }
     let beside: &[&str] = if path.ends_with(EXTENSION) { &[BESIDE] } else { &[] };
-    let keys = [SERVICE_KEYS, beside].concat();
+    let keys = [&names(SERVICE_KEYS)[..], beside].concat();
     let Some(fields) = reading.fields(path, value, &keys, LATER) else { return said };
     said.class = fields.get("class").and_then(|(at, value)| class(reading, &at, value));
     said.order = fields.get("order").and_then(|(at, value)| order(reading, &at, value));
@@ -286,7 +252,7 @@ fn routes(reading: &mut Reading, path: &str, value: &Value, project: &Project) -
 }
 
 fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) -> Option<RouteSaid> {
-    let fields = reading.fields(path, value, ROUTE_KEYS, &[])?;
+    let fields = reading.fields(path, value, &names(ROUTE_KEYS), &[])?;
     let mut needed = |key: &str| {
         let found = fields.get(key);
         if found.is_none() {

@@ -1,4 +1,4 @@
-//! What can happen to a repository that is deployed blue/green, and what must never be of it.
+//! The search over a repository that is deployed blue/green: which steps lead on from a world, and what must hold in each.
 
 use super::{Job, Standing, World, colours::Colour};
 use crate::rollout::{

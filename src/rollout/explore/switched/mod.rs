@@ -99,7 +99,7 @@ struct Table {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-struct Proxy {
+struct TurnoutProxy {
     up: bool,
     held: bool,
     table: Option<Table>,
@@ -146,7 +146,7 @@ struct World {
     there: [There; 2],
     /// How far the routes have come, as the proxy has confirmed it last.
     confirmed: (Generation, Generation),
-    proxy: Proxy,
+    proxy: TurnoutProxy,
     /// The proxy came back with an older table, and nobody has asked it since.
     lost: bool,
     engine: bool,
@@ -157,7 +157,7 @@ struct World {
 
 impl World {
     fn begin(left: Budget) -> World {
-        let proxy = Proxy { up: true, ..Proxy::default() };
+        let proxy = TurnoutProxy { up: true, ..TurnoutProxy::default() };
         World { alive: true, engine: true, proxy, left, ..World::default() }
     }
 

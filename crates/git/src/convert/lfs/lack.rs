@@ -1,4 +1,4 @@
-//! That objects cannot be had.
+//! Why an object of Git LFS cannot be had from its server or from another repository, with what the user can do about it.
 
 /// What to do where the server, or another repository, has not got them.
 pub(super) const MISSING: &str = "run git lfs push --all origin in the clone that has it";
