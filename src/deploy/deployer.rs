@@ -1,11 +1,11 @@
 //! What carries deployments out: its parts. What it does stands in the files of its single acts.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use tokio::sync::broadcast;
 
 use super::{
-    bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, watches, woken,
+    acting, bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, watches, woken,
 };
 use crate::{report::redact::Redactor, store::Store};
 
@@ -28,8 +28,10 @@ pub struct Deployer {
     pub waits: woken::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
-    /// Repositories whose colours may not be as they should be, until they are.
-    pub(super) mends: Mutex<BTreeSet<String>>,
+    /// Repositories whose colours may not be as they should be, until they are, and why.
+    pub(super) mends: Mutex<BTreeMap<String, String>>,
+    /// Who changes colours.
+    pub(super) acting: acting::Acting,
     /// Bakes that go on beside the lanes.
     pub bakes: bakes::Bakes,
     /// What is known of the answers of colours that are judged.
@@ -46,8 +48,22 @@ impl Deployer {
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
-        let (bakes, mends) = (bakes::Bakes::default(), Mutex::default());
+        let (bakes, mends, acting) = (bakes::Bakes::default(), Mutex::default(), acting::Acting::default());
         let (judgings, measurings) = (judgings::Judgings::default(), measurings::Measurings::default());
-        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, judgings, measurings, tidy }
+        Self {
+            planner,
+            store,
+            redactor,
+            live,
+            watches,
+            waits,
+            holdings,
+            mends,
+            acting,
+            bakes,
+            judgings,
+            measurings,
+            tidy,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::run`]. What is watched after its
 //! verdict is in [`watch_on`].
 
+mod acting;
 mod acts;
 pub mod bakes;
 mod bounds;

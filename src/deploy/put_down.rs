@@ -83,7 +83,7 @@ impl Deployer {
             if let Ok(Some(over)) = self.store.deployment(id).await {
                 // A next colour that waited is stopped, and a share that it had is taken from it before that.
                 self.take_back(&over.repo).await;
-                self.needs_mending(&over.repo);
+                self.needs_mending(&over.repo, "a deployment was cancelled while it waited");
             }
             tracing::info!(deployment = id, "deployment {id} was cancelled while it waited");
         }

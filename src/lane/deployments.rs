@@ -30,7 +30,7 @@ impl Work for Arc<Deployer> {
         stopping: &'a CancellationToken,
     ) -> BoxFuture<'a, Came> {
         Box::pin(async move {
-            let repo = job.deployment.repo.clone();
+            let (id, repo) = (job.deployment.id, job.deployment.repo.clone());
             match self.as_ref().run(job, cancel, stopping).await {
                 Ran::Waits => {
                     // The bake that it waits for may have ended before it was put down.
@@ -41,7 +41,7 @@ impl Work for Arc<Deployer> {
                 Ran::Over(watched) => watched.into_iter().for_each(|watched| self.watch_on(watched)),
             }
             self.bake_on(&repo).await;
-            self.needs_mending(&repo);
+            self.needs_mending(&repo, &format!("deployment {id} has ended"));
             Came::Over
         })
     }

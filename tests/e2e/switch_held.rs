@@ -4,7 +4,7 @@
 use std::{fs, net::SocketAddr, os::unix::process::ExitStatusExt as _, path::Path, process::Command};
 
 use crate::e2e_support;
-use e2e_support::{all_of, counted::Counted, load::Load, switched::Switched};
+use e2e_support::{all_of, counted::Counted, load::Load, run_in, switched::Switched};
 
 /// While nobody is to be missing: of a change-over, those at which the old one may have ended.
 const POINTS: &[&str] = &[
@@ -136,5 +136,50 @@ fn an_app_with_a_lock_loses_no_request_and_never_runs_twice() {
     let (came, ran) = (load.end(), counted.ran());
     println!("{} good answers, the longest after {:?}", came.good.values().sum::<u64>(), came.longest);
     assert_eq!(came.bad, Vec::<String>::new());
+    assert_eq!((ran.most, ran.now), (1, 1), "{ran:?}");
+}
+
+/// A version of which this file lies in the volume has the lock and does not answer.
+const IS_SILENT: &str = "read page < /app/page || :\n[ ! -e /data/silent-$page ] || exec sleep 1000\n";
+
+#[test]
+fn a_way_back_holds_requests_to_its_end_and_one_that_comes_to_nothing_gives_them_to_what_was_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = format!("{LOCKS}{IS_SILENT}{SERVES}");
+    let program = folder.path().join("lock");
+    fs::create_dir(&program).unwrap();
+    flock(&program);
+    // Longer than the time between two looks beside the lanes.
+    let slower = ANSWERS_SLOWLY.replace("sleep 1", "sleep 5");
+    let shop = Switched::of(
+        |web| compose(web, &program),
+        &[("Dockerfile", DOCKERFILE), ("app.sh", &app), ("slow", &slower), ("page", "one")],
+    );
+    let switch = "{ bake: 1h, health: { path: /, timeout: 4s }, services: { web: { order: stop-first } } }";
+    let (_proxy, daemon) = shop.serve(switch, &[]);
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    let counted = Counted::of(&[&shop.site.red(), &shop.site.blue()], "web");
+    let (load, slow) = (Load::on(shop.web, CLIENTS), Load::asking(shop.web, SLOW, 2));
+    slow.wait_for("one", 1);
+    daemon.expect_success(shop.push(&daemon, "two"));
+    load.wait_for("two", 10);
+
+    // The end of a deployment has the colours looked at, which is in the middle of this: requests under way take their time.
+    let said = all_of(&daemon.turnout(&["rollback", &shop.site.name]));
+    assert!(said.contains("is live again"), "{said}");
+    load.wait_for("one", 10);
+    assert!(!daemon.output().contains("broken off"), "{}", daemon.output());
+
+    daemon.expect_success(shop.push(&daemon, "three"));
+    load.wait_for("three", 10);
+    run_in(&shop.site.container(&shop.site.name, "db"), &["touch", "/data/silent-one"]);
+    let said = all_of(&daemon.turnout(&["rollback", &shop.site.name]));
+    assert!(said.contains("does not answer"), "{said}");
+    load.wait_for("three", 10);
+    daemon.says("there was no way back, and");
+    let (load, slow) = (load.end(), slow.end());
+    println!("{:?}, {:?}, the longest after {:?}", load.good, slow.good, load.longest.max(slow.longest));
+    assert_eq!([load.bad, slow.bad].concat(), Vec::<String>::new(), "{}", daemon.output());
+    let ran = counted.ran();
     assert_eq!((ran.most, ran.now), (1, 1), "{ran:?}");
 }

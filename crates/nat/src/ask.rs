@@ -80,7 +80,7 @@ impl Helper {
         }
     }
 
-    /// None of them is led any more. Those that were stay so until they end.
+    /// None of them is led any more. Those that were stay so until they end; what that takes of IPv6 goes with [`Helper::forget`].
     ///
     /// # Errors
     /// See [`NatError`].
@@ -89,6 +89,17 @@ impl Helper {
             Request::Clear { version: VERSION, repository: repository.to_owned(), daemon: Some(self.daemon.clone()) };
         match self.ask(&request).await? {
             Answer::Done { .. } => Ok(()),
+            other => Err(self.other(&other)),
+        }
+    }
+
+    /// Removes what was left for connections that were led, where those have ended. Answers what is left still, by repository.
+    ///
+    /// # Errors
+    /// See [`NatError`].
+    pub async fn forget(&self) -> Result<Vec<(String, Lead)>, NatError> {
+        match self.ask(&Request::Forget { version: VERSION, daemon: Some(self.daemon.clone()) }).await? {
+            Answer::Leads { leads } => Ok(leads),
             other => Err(self.other(&other)),
         }
     }

@@ -1,4 +1,4 @@
-//! The kernel's lists of sockets (`/proc/net/tcp`, `/proc/net/tcp6`): who listens where. Pure.
+//! The kernel's lists of sockets (`/proc/net/tcp`, `/proc/net/tcp6`): who listens where, and what is connected. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -6,16 +6,26 @@ use crate::message::Lead;
 
 /// The state of a socket that listens.
 const LISTENS: &str = "0A";
+/// Of one that is connected.
+const CONNECTED: &str = "01";
 
 /// Addresses that are listened on, each with the user whose program does.
 pub(crate) fn listening(listing: &str) -> Vec<(SocketAddr, u32)> {
-    listing.lines().filter_map(one).collect()
+    listing.lines().filter_map(|line| one(line, LISTENS)).collect()
 }
 
-fn one(line: &str) -> Option<(SocketAddr, u32)> {
+/// Addresses at which connections end here.
+pub(crate) fn established(listing: &str) -> impl Iterator<Item = SocketAddr> {
+    listing
+        .lines()
+        .filter_map(|line| one(line, CONNECTED))
+        .map(|(on, _)| SocketAddr::new(on.ip().to_canonical(), on.port()))
+}
+
+fn one(line: &str, wanted: &str) -> Option<(SocketAddr, u32)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [_, local, _, state, _, _, _, user, ..] = words.as_slice() else { return None };
-    if *state != LISTENS {
+    if *state != wanted {
         return None;
     }
     let (address, port) = local.split_once(':')?;

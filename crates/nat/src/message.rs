@@ -61,6 +61,12 @@ pub(crate) enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         daemon: Option<String>,
     },
+    /// What was left of rules for connections that were led goes, where those have ended.
+    Forget {
+        version: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        daemon: Option<String>,
+    },
     /// What is open to these ports.
     Open { version: u64, leads: Vec<Lead> },
 }
@@ -71,6 +77,7 @@ impl Request {
             Request::Set { version, .. }
             | Request::Clear { version, .. }
             | Request::List { version, .. }
+            | Request::Forget { version, .. }
             | Request::Open { version, .. } => *version,
         }
     }
@@ -83,16 +90,17 @@ impl Request {
         let (repository, leads) = match self {
             Request::Set { repository, leads, .. } => (Some(repository), leads.as_slice()),
             Request::Clear { repository, .. } => (Some(repository), &[][..]),
-            Request::List { .. } => (None, &[][..]),
+            Request::List { .. } | Request::Forget { .. } => (None, &[][..]),
             Request::Open { leads, .. } => (None, leads.as_slice()),
         };
         if let Some(name) = repository.filter(|name| !is_name(name)) {
             return Err(format!("{name:?} is no name of a repository"));
         }
         let daemon = match self {
-            Request::Set { daemon, .. } | Request::Clear { daemon, .. } | Request::List { daemon, .. } => {
-                daemon.as_ref()
-            }
+            Request::Set { daemon, .. }
+            | Request::Clear { daemon, .. }
+            | Request::List { daemon, .. }
+            | Request::Forget { daemon, .. } => daemon.as_ref(),
             Request::Open { .. } => None,
         };
         if let Some(name) = daemon.filter(|name| !is_daemon(name)) {
@@ -171,6 +179,7 @@ mod tests {
             (set("-j", "127.0.0.1:80", 20_000), "no name"),
             (set("a/b", "127.0.0.1:80", 20_000), "no name"),
             (Request::List { version: 2, daemon: None }, "version 2"),
+            (Request::Forget { version: VERSION, daemon: Some("a b".to_owned()) }, "no name of a daemon"),
             (named("a/b"), "no name of a daemon"),
             (named(""), "no name of a daemon"),
         ] {

@@ -1,7 +1,12 @@
 //! Rules as `iptables` takes and lists them. Pure.
 //!
 //! A rule of ours stands before the engine's own, and says so in its comment: `turnout/shop/127.0.0.1:80/20000/0a1b2c3d`, with the
-//! repository, both ports, and which daemon of this machine has it set (an earlier version left that out). Established connections are not touched by it, nor by its end: the kernel translates by the first packet of a connection.
+//! repository, both ports, and which daemon of this machine has it set (an earlier version left that out).
+//!
+//! The kernel translates by the first packet of a connection that it sees. Where nothing on this machine asks it to track connections of
+//! IPv6 (the engine's rules do so for IPv4), it begins with our first rule and ends with our last. So only the packet that opens a
+//! connection is led ([`OPENS`]): one from the middle of a connection of before would be a first one, too. And a rule that names the
+//! state of connections stays until those that were led have ended, for without tracking they would be led no more.
 
 use std::net::SocketAddr;
 
@@ -9,6 +14,8 @@ use crate::message::{Lead, is_daemon, is_name};
 
 /// First part of the comment.
 const OURS: &str = "turnout";
+/// The packet that opens a connection.
+const OPENS: &str = "--syn";
 /// The engine's chain of published ports.
 pub(crate) const PUBLISHED: &str = "DOCKER";
 
@@ -66,13 +73,16 @@ pub(crate) fn rules(whose: &Whose, lead: Lead) -> Vec<Rule> {
         true => format!("-j REDIRECT --to-ports {to}"),
         false => format!("-j DNAT --to-destination {}", SocketAddr::new(ip, to)),
     };
-    let led = words(&format!("-p tcp {to_whom} --dport {port} -m comment --comment {comment} {target}"));
+    let led = words(&format!("-p tcp {OPENS} {to_whom} --dport {port} -m comment --comment {comment} {target}"));
     let nat = |chain: &str| Rule { table: "nat", chain: chain.to_owned(), spec: led.clone() };
     // What this machine asks itself.
     let mut rules = vec![nat("OUTPUT")];
     if !ip.is_loopback() {
         rules.push(nat("PREROUTING"));
-        // What the engine publishes passes by INPUT; what is led to a program of this machine does not.
+    }
+    if !ip.is_loopback() || ip.is_ipv6() {
+        // What the engine publishes passes by INPUT; what is led to a program of this machine does not. Of IPv6 it has the kernel track
+        // connections, too.
         rules.push(Rule {
             table: "filter",
             chain: "INPUT".to_owned(),
@@ -147,11 +157,11 @@ mod tests {
         assert_eq!(
             told("127.0.0.1:80"),
             [
-                "-t nat -I OUTPUT -p tcp -d 127.0.0.1 --dport 80 -m comment --comment turnout/shop/127.0.0.1:80/20001 -j DNAT \
+                "-t nat -I OUTPUT -p tcp --syn -d 127.0.0.1 --dport 80 -m comment --comment turnout/shop/127.0.0.1:80/20001 -j DNAT \
               --to-destination 127.0.0.1:20001"
             ]
         );
-        let any = "-p tcp -m addrtype --dst-type LOCAL --dport 80 -m comment --comment turnout/shop/0.0.0.0:80/20001 -j REDIRECT \
+        let any = "-p tcp --syn -m addrtype --dst-type LOCAL --dport 80 -m comment --comment turnout/shop/0.0.0.0:80/20001 -j REDIRECT \
                    --to-ports 20001";
         assert_eq!(
             told("0.0.0.0:80"),
@@ -164,7 +174,8 @@ mod tests {
             ]
         );
         assert!(told("[::1]:80")[0].ends_with("-j DNAT --to-destination [::1]:20001"));
-        assert_eq!((told("[::1]:80").len(), told("192.0.2.1:80").len()), (1, 3));
+        assert!(told("[::1]:80")[1].contains("-m conntrack"), "connections of IPv6 are tracked because of it");
+        assert_eq!((told("[::1]:80").len(), told("192.0.2.1:80").len()), (2, 3));
     }
 
     #[test]

@@ -95,20 +95,20 @@ fn carry_out(request: &Request, whose: Rights) -> Answer {
         }
         Request::Clear { repository, daemon, .. } => {
             let of = Whose { repository: repository.clone(), daemon: daemon.clone() };
-            clear(&of, &[]).map(|()| Answer::Done { without: Vec::new() })
+            lead_no_more(&of).map(|()| Answer::Done { without: Vec::new() })
         }
         Request::List { daemon, .. } => all().map(|all| {
-            let own = all.into_iter().filter(|(_, whose, ..)| whose.is_of(daemon.as_deref()));
+            let own = all.into_iter().filter(|(_, whose, _, rule)| leads(rule) && whose.is_of(daemon.as_deref()));
             let leads: BTreeSet<(String, Lead)> = own.map(|(_, whose, lead, _)| (whose.repository, lead)).collect();
             Answer::Leads { leads: leads.into_iter().collect() }
         }),
-        Request::Open { leads, .. } => {
-            let listing = fs::File::open(TRACKED).and_then(|file| {
-                let mut text = String::new();
-                file.take(TRACKED_BYTES).read_to_string(&mut text).map(|_| text)
-            });
-            Ok(Answer::Open { open: listing.ok().map(|listing| tracked::open(&listing, leads)) })
-        }
+        Request::Forget { daemon, .. } => forget(daemon.as_deref()).map(|leads| Answer::Leads { leads }),
+        Request::Open { leads, .. } => Ok(Answer::Open {
+            open: tracked().map(|tracked| {
+                let sockets = leads.iter().any(|lead| lead.from.is_ipv6()).then(|| sockets(SOCKETS[1])).flatten();
+                tracked::open(&tracked, leads).with_untracked(&tracked, &sockets.unwrap_or_default(), leads)
+            }),
+        }),
     };
     done.unwrap_or_else(|message| Answer::Refused { message })
 }
@@ -119,8 +119,9 @@ fn set(of: &Whose, leads: &[Lead], whose: Rights) -> Result<Vec<String>, String>
     published
         .extend(run(V6, &["-t", "nat", "-S", rules::PUBLISHED]).iter().flat_map(|listing| rules::published(listing)));
     let listening = listening();
+    let leads_of = |whose: &Whose, rule: &Rule| is_same(whose, of) && self::leads(rule);
     let mine: Vec<Lead> =
-        all()?.into_iter().filter(|(_, whose, ..)| is_same(whose, of)).map(|(.., lead, _)| lead).collect();
+        all()?.into_iter().filter(|(_, whose, _, rule)| leads_of(whose, rule)).map(|(.., lead, _)| lead).collect();
     for lead in leads {
         // One that is led already may have lost its container meanwhile.
         let known = published.contains(&lead.from.port()) || mine.contains(lead);
@@ -165,13 +166,70 @@ fn set(of: &Whose, leads: &[Lead], whose: Rights) -> Result<Vec<String>, String>
 
 /// Who listens where. What cannot be read lists nobody.
 fn listening() -> Vec<(SocketAddr, u32)> {
-    let listing = |path: &str| {
-        let mut text = String::new();
-        let file = fs::File::open(path).ok()?;
-        file.take(SOCKETS_BYTES).read_to_string(&mut text).ok()?;
-        Some(listens::listening(&text))
-    };
-    SOCKETS.into_iter().filter_map(listing).flatten().collect()
+    SOCKETS.into_iter().filter_map(sockets).flat_map(|listing| listens::listening(&listing)).collect()
+}
+
+fn sockets(path: &str) -> Option<String> {
+    read(path, SOCKETS_BYTES)
+}
+
+/// The kernel's list of connections, where it has one.
+fn tracked() -> Option<String> {
+    read(TRACKED, TRACKED_BYTES)
+}
+
+fn read(path: &str, most: u64) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(most).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Whether it leads connections, or has to do with those that are led.
+fn leads(rule: &Rule) -> bool {
+    rule.table == "nat"
+}
+
+/// Nothing new of a repository is led any more. Connections of IPv6 that were led need what tracks them.
+fn lead_no_more(of: &Whose) -> Result<(), String> {
+    let own: Vec<_> = all()?.into_iter().filter(|(_, whose, ..)| is_same(whose, of)).collect();
+    let (leading, others): (Vec<_>, Vec<_>) = own.into_iter().partition(|(.., rule)| leads(rule));
+    let mut just_now = BTreeSet::new();
+    for (program, _, lead, rule) in leading {
+        remove(program, &rule)?;
+        just_now.insert(lead);
+    }
+    let tracked = tracked();
+    for (program, _, lead, rule) in others {
+        // One that was being made is in no list.
+        if program == V4 || !(just_now.contains(&lead) || is_led(tracked.as_deref(), lead)) {
+            remove(program, &rule)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what only tracks connections that were led, where none of them is left. Answers what stays.
+fn forget(daemon: Option<&str>) -> Result<Vec<(String, Lead)>, String> {
+    let others = all()?.into_iter().filter(|(_, whose, _, rule)| !leads(rule) && whose.is_of(daemon));
+    let others: Vec<_> = others.collect();
+    // Looked at after them: what leads is set before what goes with it.
+    let leading: Vec<_> = all()?.into_iter().filter(|(.., rule)| leads(rule)).collect();
+    let (tracked, mut left) = (tracked(), BTreeSet::new());
+    for (program, whose, lead, rule) in others {
+        if leading.iter().any(|(_, of, leads, _)| (of, leads) == (&whose, &lead)) {
+            continue;
+        }
+        match is_led(tracked.as_deref(), lead) {
+            true => drop(left.insert((whose.repository, lead))),
+            false => remove(program, &rule)?,
+        }
+    }
+    Ok(left.into_iter().collect())
+}
+
+/// Whether a connection is open that was led so. Where the kernel does not say, none is.
+fn is_led(tracked: Option<&str>, lead: Lead) -> bool {
+    tracked.is_some_and(|tracked| tracked::open(tracked, &[lead]).led > 0)
 }
 
 /// Removes a repository's rules; only those of these, where some are named.

@@ -233,7 +233,7 @@ impl Deployer {
                 "{} has not handed over all of its ports yet, which is tried again: {failure}",
                 adopts.project
             ));
-            self.needs_mending(&of.repo.name);
+            self.needs_mending(&of.repo.name, "what ran in place has not handed over its ports");
         }
     }
 
@@ -293,19 +293,20 @@ impl Deployer {
         let steer = lead.own().filter(|_| !made.routes.is_empty());
         let containers = engine.containers(&old.project, true).await?;
         let wakes: Vec<Wake> = made.wakes(false);
-        if wakes.iter().any(|wake| stands_still(&containers, &wake.service)) {
-            if let Some(steer) = steer {
-                // Its ports are its own again, if the proxy has taken them by now.
-                let age = next_age(steer, repo, old).await?;
-                steer.apply(&repo.name, &routes(&made, age, &old.colour, old.generation, true)).await?;
+        let again = async {
+            if wakes.iter().any(|wake| stands_still(&containers, &wake.service)) {
+                if let Some(steer) = steer {
+                    // Its ports are its own again, if the proxy has taken them by now.
+                    let age = next_age(steer, repo, old).await?;
+                    steer.apply(&repo.name, &routes(&made, age, &old.colour, old.generation, true)).await?;
+                }
+                // Never two of them on one volume.
+                let names: Vec<String> = wakes.iter().map(|wake| wake.service.clone()).collect();
+                engine.rest(&repo.project, &names).await?;
+                engine.wake(&old.project, &wakes).await?;
+                reporter.info(format!("{} runs again as it was", old.project));
             }
-            // Never two of them on one volume.
-            let names: Vec<String> = wakes.iter().map(|wake| wake.service.clone()).collect();
-            engine.rest(&repo.project, &names).await?;
-            engine.wake(&old.project, &wakes).await?;
-            reporter.info(format!("{} runs again as it was", old.project));
-        }
-        if let Some(steer) = steer {
+            let Some(steer) = steer else { return Ok(()) };
             // It may have other addresses by now.
             let published = engine.published(&old.project).await?;
             for route in &mut made.routes {
@@ -314,9 +315,15 @@ impl Deployer {
             made.routes.retain(|route| !route.targets.is_empty());
             let age = next_age(steer, repo, old).await?;
             steer.apply(&repo.name, &routes(&made, age, &old.colour, old.generation, true)).await?;
-            let answers = answer(&made.routes, &old.project).await;
+            answer(&made.routes, &old.project).await
+        };
+        let again: Result<(), Failure> = again.await;
+        if let Some(steer) = steer {
+            // Whatever became of it: nobody is held for the next try.
             steer.resume(&repo.name).await?;
-            answers?;
+        }
+        again?;
+        if let Some(steer) = steer {
             self.lead_no_more(&repo.name).await?;
             self.await_led(&made).await;
             let (generation, revision) = next_age(steer, repo, old).await?;

@@ -204,10 +204,11 @@ impl Deployer {
 
     /// The bake is over: the colour before is stopped and kept.
     async fn retire(&self, repo: &str) -> Result<String, Failure> {
+        let _act = self.acting.begin(repo, "the end of the bake").await;
         let (steer, stands) = self.asked(repo).await?;
         let Some(previous) = stands.at(ColourStanding::Previous) else {
             self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
-            self.needs_mending(repo);
+            self.needs_mending(repo, "a bake was over, and no colour before it was known");
             return Ok("the bake is over".to_owned());
         };
         self.never_live(&stands, &previous.project)?;

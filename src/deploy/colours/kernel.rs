@@ -21,6 +21,8 @@ use crate::{
 const HELPER: &str = "turnout-redirect.sock";
 /// For connections that were being made to a port that stands in when its rules went.
 const LATE: Duration = Duration::from_secs(1);
+/// Time between two looks at connections that were led and last.
+const LASTING: Duration = Duration::from_secs(10);
 
 impl Deployer {
     /// By what this daemon's rules are told from those of another one on the same machine: their state lies in two folders.
@@ -120,7 +122,23 @@ impl Deployer {
             }
         }
         sleep(LATE).await;
+        self.forget_led();
         Ok(())
+    }
+
+    /// What the kernel needs for connections that were led goes when they have ended, which lasting ones may take long for.
+    fn forget_led(&self) {
+        let Ok(helper) = self.redirects() else { return };
+        let stop = self.bakes.stop.clone();
+        self.bakes.tasks.spawn(async move {
+            // A helper that does not answer is asked at the next start.
+            while helper.forget().await.is_ok_and(|left| !left.is_empty()) {
+                tokio::select! {
+                    () = sleep(LASTING) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
     }
 
     /// Connections that were led to the proxy have some time to end there.
@@ -138,6 +156,7 @@ impl Deployer {
     /// At a start: rules that nobody needs any more.
     pub(super) async fn forget_leads(&self) {
         let Ok(helper) = self.redirects() else { return };
+        self.forget_led();
         let Ok(leads) = helper.list().await else { return };
         let repos: BTreeSet<String> = leads.into_iter().map(|(repo, _)| repo).collect();
         let Ok(places) = self.store.places().await else { return };

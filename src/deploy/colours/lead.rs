@@ -292,6 +292,17 @@ impl Lead {
         }
     }
 
+    /// Whether requests are held.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn holds(&self, repo: &str) -> Result<bool, LeadError> {
+        match self {
+            Lead::Own(steer) => Ok(steer.status().await?.held.iter().any(|name| name == repo)),
+            Lead::Other(_) => Ok(false),
+        }
+    }
+
     /// Lets requests through. Answers whether they were held.
     ///
     /// # Errors

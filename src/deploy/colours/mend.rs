@@ -1,179 +1,39 @@
-//! What a deployment that was broken off may leave in part is brought to what it should be: requests are let through, all of
-//! the live colour runs, and whatever is neither live nor baking stands still.
+//! What a deployment that was broken off may leave in part is brought to what it should be: all of the live colour runs, requests
+//! are let through, and whatever is neither live nor baking stands still.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
-    time::Duration,
-};
-
-use tokio::time::{MissedTickBehavior, interval};
+use std::{collections::BTreeMap, sync::PoisonError};
 
 use super::{
     super::{Deployer, Failure, busy},
     lead::Lead,
     made::Made,
-    other,
-    share::Seen,
-    snapshots,
     stands::Stands,
     start::Log,
 };
 use crate::{
     config::Repo,
-    engine::{ContainerStatus, Engine, Wake},
+    engine::{ContainerStatus, Engine},
     report::Reporter,
     rollout::Phase,
-    steer::Steer,
     store::{ColourRecord, ColourStanding},
 };
 
-/// Under what turnout-proxy's own faults are told: no repository is called so.
-const PROXY: &str = "";
-
-/// Says once what keeps requests from being led.
-fn tell(told: &mut BTreeMap<String, String>, repo: &str, failure: &Failure) {
-    if told.get(repo) == Some(&failure.summary) {
-        return;
-    }
-    match repo {
-        PROXY => tracing::error!("turnout-proxy does not answer, and no repository that it leads is served: {failure}"),
-        _ => tracing::error!(repo, "{failure}"),
-    }
-    told.insert(repo.to_owned(), failure.summary.clone());
-}
-
-/// Time between two looks at proxy and colours.
-const LOOK: Duration = Duration::from_secs(2);
-
 impl Deployer {
-    /// Looks after the proxy and the colours beside the lanes, as long as the daemon runs: a proxy that is gone is started
-    /// again where no service manager does it, one that came back with less than it had confirmed is told again, and what a
-    /// broken-off deployment left is mended.
-    pub async fn keep_colours(&self) {
-        let mut told: BTreeMap<String, String> = BTreeMap::new();
-        let mut doubts: BTreeMap<String, String> = BTreeMap::new();
-        let mut unmended: BTreeMap<String, String> = BTreeMap::new();
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen: Option<Steer> = None;
-        loop {
-            // Without it nobody reaches what is live: its end is learned at once. One that ends again soon waits for its turn.
-            let ended = match seen.take() {
-                Some(steer) => tokio::select! {
-                    _ = looks.tick() => false,
-                    () = steer.until_closed() => true,
-                },
-                None => {
-                    looks.tick().await;
-                    false
-                }
-            };
-            let Ok(all) = self.store.colours(None).await else { continue };
-            // Who has no repository with colours has no proxy either, and none is started.
-            self.lock_mends().retain(|repo| all.iter().any(|one| one.repo == *repo));
-            let to_mend = self.to_mend();
-            let live: BTreeSet<&str> =
-                all.iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo.as_str()).collect();
-            let names: BTreeSet<&str> = live.iter().copied().chain(to_mend.iter().map(String::as_str)).collect();
-            let list = self.planner.repos.current();
-            let known: Vec<&Repo> = names.iter().filter_map(|name| list.repos.by_name(name)).collect();
-            let own = self.own_proxy(&known, names.len() > known.len(), &mut told).await;
-            seen = own.clone().filter(|_| !ended);
-            for name in live.iter().copied() {
-                let lead = match list.repos.by_name(name).map(other::of) {
-                    Some(Ok(Some(other))) => Lead::Other(other),
-                    // Taken out of repos.yaml, its routes are there all the same.
-                    None | Some(Ok(None)) => match &own {
-                        Some(steer) => Lead::Own(steer.clone()),
-                        None => continue,
-                    },
-                    Some(Err(failure)) => {
-                        tell(&mut told, name, &failure);
-                        continue;
-                    }
-                };
-                // First what was confirmed: routes that move between the two looks are newer then, and not lost.
-                let Ok(Some(switch)) = self.store.switch(name).await else { continue };
-                match lead.seen(name).await.map_err(Failure::from) {
-                    // Somebody changed it there, and may have meant to: said, and put right by the next deployment. Once may
-                    // be in the middle of a switch.
-                    Ok(Seen { otherwise: Some(why), .. }) => {
-                        if doubts.insert(name.to_owned(), why.clone()).as_ref() == Some(&why) {
-                            let why = format!("{} leads elsewhere than it was told: {why}", lead.name());
-                            tell(&mut told, name, &Failure::new(why));
-                        }
-                    }
-                    Ok(Seen { routed, otherwise: None, shares, .. }) => {
-                        told.remove(name);
-                        doubts.remove(name);
-                        let age = routed.map(|routed| (routed.generation, routed.revision));
-                        // One that was away when a share was to be taken back comes back with it.
-                        let lost = age < Some((switch.generation, switch.revision));
-                        if lost || (!shares.is_empty() && !self.has_under_way(name).await) {
-                            self.needs_mending(name);
-                        }
-                    }
-                    Err(failure) => tell(&mut told, name, &failure),
-                }
-            }
-            for repo in self.to_mend() {
-                match self.mend_beside(&repo).await {
-                    Ok(true) => {
-                        self.lock_mends().remove(&repo);
-                        unmended.remove(&repo);
-                    }
-                    Ok(false) => {}
-                    Err(failure) => {
-                        // Once each, for it is tried again every two seconds.
-                        if unmended.insert(repo.clone(), failure.summary.clone()).as_ref() != Some(&failure.summary) {
-                            tracing::warn!(repo, "what was left in part is not mended yet, and tried again: {failure}");
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// turnout-proxy, where some of these repositories are led by it; it is started where no service manager does that.
-    /// `others`: there are some that repos.yaml does not name any more.
-    async fn own_proxy(&self, repos: &[&Repo], others: bool, told: &mut BTreeMap<String, String>) -> Option<Steer> {
-        if !others && repos.iter().all(|repo| !matches!(other::of(repo), Ok(None))) {
-            return None;
-        }
-        match self.proxy().await {
-            Ok(steer) => {
-                told.remove(PROXY);
-                Some(steer)
-            }
-            Err(failure) => {
-                tell(told, PROXY, &failure);
-                None
-            }
-        }
-    }
-
-    /// Whether a deployment works on the colours of a repository, or waits; also where that is not known.
-    async fn has_under_way(&self, repo: &str) -> bool {
-        self.store.rollout(repo).await.map_or(true, |rollout| rollout.under_way.is_some())
-    }
-
-    /// The colours of a repository may not be as they should be.
-    pub fn needs_mending(&self, repo: &str) {
-        self.lock_mends().insert(repo.to_owned());
-    }
-
-    fn to_mend(&self) -> Vec<String> {
-        self.lock_mends().iter().cloned().collect()
+    /// The colours of a repository may not be as they should be: they are looked at beside the lanes. `why`: for the log; the first
+    /// reason of several.
+    pub fn needs_mending(&self, repo: &str, why: &str) {
+        self.lock_mends().entry(repo.to_owned()).or_insert_with(|| why.to_owned());
     }
 
     /// Only whole values are written under this lock.
-    fn lock_mends(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    pub(super) fn lock_mends(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.mends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Mends where no deployment works on the colours; else that does it. Answers whether it is done.
-    async fn mend_beside(&self, repo: &str) -> Result<bool, Failure> {
+    /// Mends where nobody else works on the colours: a deployment does it itself, and what a bake holds and stops is its own. Answers
+    /// whether it is done.
+    pub(super) async fn mend_beside(&self, repo: &str, why: &str) -> Result<bool, Failure> {
+        let Some(_act) = self.acting.attempt(repo, "mending") else { return Ok(false) };
         let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
         let rollout = self.store.rollout(repo).await.map_err(unknown)?;
         if rollout.under_way.is_some_and(|under_way| !under_way.phase.waits()) {
@@ -193,10 +53,26 @@ impl Deployer {
         }
         // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
         let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
-        let lead = self.lead(&repo).await?;
+        tracing::debug!(repo = repo.name, "whether its colours are as they should be is looked at: {why}");
+        self.mend_now(&repo).await.map(|()| true)
+    }
+
+    /// Mends by what is there now, for whoever has the right to change the colours.
+    ///
+    /// # Errors
+    /// When proxy, engine or store do not answer; requests are let through all the same, as far as that is the engine's fault.
+    pub(super) async fn mend_now(&self, repo: &Repo) -> Result<(), Failure> {
+        let lead = self.lead(repo).await?;
         let stands = self.stands(&repo.name, &lead, &Log(&repo.name)).await?;
-        let engine = self.planner.engine().await?;
-        self.mend(&repo, &lead, &stands, &engine, &Log(&repo.name)).await.map(|()| true)
+        let engine = match self.planner.engine().await {
+            Ok(engine) => engine,
+            Err(failure) => {
+                // Nothing can be started for whoever waits.
+                lead.resume(&repo.name).await?;
+                return Err(failure.into());
+            }
+        };
+        self.mend(repo, &lead, &stands, &engine, &Log(&repo.name)).await
     }
 
     /// See the module.
@@ -215,10 +91,10 @@ impl Deployer {
             return self.mend_unswitch(repo, stands, row, engine, reporter).await;
         }
         // Before anything that takes time, and whatever becomes of the rest.
-        if stands.live().is_some() && steer.resume(&repo.name).await? {
-            reporter
-                .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
-        }
+        let whole = match stands.live() {
+            Some(live) => self.live_whole(repo, steer, (stands, live), engine, reporter).await,
+            None => Ok(()),
+        };
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         // A next colour that waits, or has waited and is about to be switched to, stays.
         let stays = rollout.under_way.is_some_and(|one| {
@@ -249,30 +125,7 @@ impl Deployer {
             (None, _) => {}
         }
         self.sweep_snapshots(repo, reporter).await;
-        let Some(live) = stands.live() else { return Ok(()) };
-        let made = Made::read(&live.made).map_err(Failure::new)?;
-        let containers = engine.containers(&live.project, true).await?;
-        let wakes: Vec<Wake> = [made.wakes(false), made.wakes(true)].concat();
-        let wakes: Vec<Wake> = wakes.into_iter().filter(|wake| stands_still(&containers, &wake.service)).collect();
-        if wakes.is_empty() {
-            return Ok(());
-        }
-        if let Err(failure) = snapshots::refuse_gone(&live.project, &made) {
-            // The engine would put empty folders in their place; what comes next is made anew.
-            reporter.warn(format!("{} stands still in part, and is not started: {failure}", live.project));
-            return Ok(());
-        }
-        // Whatever must not run twice ends elsewhere first; of a colour that bakes only that.
-        for other in stands.all.iter().filter(|other| other.colour != live.colour) {
-            let alone = Made::read(&other.made).map(|made| made.alone()).unwrap_or_default();
-            if !alone.is_empty() {
-                engine.rest(&other.project, &alone).await?;
-            }
-        }
-        let names: Vec<&str> = wakes.iter().map(|wake| wake.service.as_str()).collect();
-        reporter.warn(format!("{} is live and stands still in part: {} is started", live.project, names.join(", ")));
-        engine.wake(&live.project, &wakes).await?;
-        Ok(())
+        whole
     }
 
     /// A colour that is neither live nor baking stands still.

@@ -35,6 +35,7 @@ mod lead;
 mod led;
 mod left_behind;
 mod look;
+mod looks;
 mod made;
 mod maintain;
 mod measured;
@@ -64,6 +65,7 @@ mod unswitch_acts;
 mod unswitch_ends;
 mod unswitched;
 mod way;
+mod whole;
 mod with;
 
 pub use ask::Asked;

@@ -31,6 +31,7 @@ impl Deployer {
         let Of { job, repo, recorder, .. } = of;
         let steer = self.lead(repo).await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
+        let act = self.acting.begin(&repo.name, "planning").await;
         let stands = self.stands(&repo.name, &steer, recorder).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         if job.past && stands.live().is_some_and(|live| live.commit == job.wanted_commit) {
@@ -46,6 +47,7 @@ impl Deployer {
             Some(_) => self.stands(&repo.name, &steer, recorder).await?,
             None => stands,
         };
+        drop(act);
         if job.back && commit.is_empty() {
             let is_live = stands.live().is_some_and(|live| live.commit == job.wanted_commit);
             if job.attempt > 1 && is_live {

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::{
     super::{Deployer, Failure, now_ms},
+    lead::LeadError,
     made::{Made, MadeRoute, Speaks},
     mend::stands_still,
     snapshots,
@@ -30,6 +32,7 @@ impl Deployer {
     /// There is no way back; nothing was moved then.
     pub(super) async fn revert(&self, repo: &str, why: &str, by_itself: bool) -> Result<String, Failure> {
         let began = Instant::now();
+        let _act = self.acting.begin(repo, "the way back").await;
         let (steer, stands) = self.asked(repo).await?;
         let (Some(previous), Some(live)) = (stands.at(ColourStanding::Previous), stands.live()) else {
             return Err(Failure::new(format!("{repo} has no colour to go back to")));
@@ -53,23 +56,22 @@ impl Deployer {
                 dies::here("before", "moving the routes back");
                 steer.apply(repo, &wanted).await?;
                 dies::here("after", "moving the routes back");
-                Ok::<_, Failure>(())
+                Ok::<_, NotBack>(())
             };
             let back = back.await;
             let kept = match &back {
                 Ok(()) => self.store.reverted(repo, age, why).await,
-                Err(_) => Ok(()),
+                Err(not) => {
+                    self.stays_live(&engine, not, (previous, &was), (live, &is)).await;
+                    Ok(())
+                }
             };
             // Whatever became of it.
             if let Err(error) = steer.resume(repo).await {
                 tracing::error!(repo, "requests could not be let through: {error}; that is tried again");
-                self.needs_mending(repo);
+                self.needs_mending(repo, "requests could not be let through");
             }
-            if back.is_err() {
-                // Of the live colour something may have been stopped.
-                self.needs_mending(repo);
-            }
-            back?;
+            back.map_err(|not| not.failure)?;
             undone = kept.map_err(Failure::from).err();
         } else {
             dies::here("before", "moving the routes back");
@@ -105,7 +107,7 @@ impl Deployer {
         let then = match &undone {
             None => format!("{} is stopped and left to be looked at", live.project),
             Some(failure) => {
-                self.needs_mending(repo);
+                self.needs_mending(repo, "what was live was not stopped after a way back");
                 format!("{} is stopped as soon as that is possible ({failure})", live.project)
             }
         };
@@ -114,6 +116,37 @@ impl Deployer {
             previous.project,
             moved.as_secs_f64() * 1_000.0,
         ))
+    }
+
+    /// Nothing came of the way back, and requests are held: what was ended in the live colour runs again, and answers, before they are let
+    /// through. What cannot be done now is mended.
+    async fn stays_live(
+        &self,
+        engine: &Engine,
+        not: &NotBack,
+        (previous, was): (&ColourRecord, &Made),
+        (live, is): (&ColourRecord, &Made),
+    ) {
+        let repo = &live.repo;
+        let again = async {
+            if not.moved {
+                return Err(Failure::new("who gets the requests is not known"));
+            }
+            // Never two of them.
+            let ends = was.alone();
+            if !ends.is_empty() {
+                engine.rest(&previous.project, &ends).await?;
+            }
+            engine.wake(&live.project, &is.wakes(true)).await?;
+            answer(&is.routes_of(true), &live.project).await
+        };
+        match again.await {
+            Ok(()) => tracing::warn!(repo, "there was no way back, and {} runs again as it was", live.project),
+            Err(failure) => {
+                tracing::error!(repo, "of {} something may stand still: {failure}; that is mended", live.project);
+                self.needs_mending(repo, "a way back was given up half way");
+            }
+        }
     }
 
     /// What was live before runs, and answers: somebody may have stopped it, or begun to.
@@ -149,20 +182,37 @@ impl Deployer {
     }
 }
 
-/// Waits until what was started again answers on its routes.
-pub(super) async fn answer(routes: &[MadeRoute], project: &str) -> Result<(), Failure> {
-    for route in routes {
-        for target in &route.targets {
-            let spoken = match (route.speaks, route.http) {
-                (Speaks::H2c, _) => Spoken::H2c,
-                (_, Some(true)) => Spoken::Http { page: route.page.clone() },
-                _ => Spoken::Tcp,
-            };
-            let limit = Duration::from_millis(route.patience).min(LONGEST_HELD);
-            let ready =
-                ready_within(&Ask { preamble: route.preamble(), ..Ask::new(*target, spoken) }, limit, |_| ()).await;
-            ready.map_err(|not| Failure::new(format!("{project} does not answer: {not}")))?;
-        }
+/// Nothing came of a way back.
+struct NotBack {
+    failure: Failure,
+    /// The routes may lead there all the same.
+    moved: bool,
+}
+
+impl From<Failure> for NotBack {
+    fn from(failure: Failure) -> Self {
+        Self { failure, moved: false }
     }
-    Ok(())
+}
+
+impl From<LeadError> for NotBack {
+    fn from(error: LeadError) -> Self {
+        Self { moved: error.unknown(), failure: error.into() }
+    }
+}
+
+/// Waits until what was started again answers on its routes, all of them within [`LONGEST_HELD`].
+pub(super) async fn answer(routes: &[MadeRoute], project: &str) -> Result<(), Failure> {
+    let all = routes.iter().flat_map(|route| route.targets.iter().map(move |target| (route, *target)));
+    let asks = all.map(|(route, target)| async move {
+        let spoken = match (route.speaks, route.http) {
+            (Speaks::H2c, _) => Spoken::H2c,
+            (_, Some(true)) => Spoken::Http { page: route.page.clone() },
+            _ => Spoken::Tcp,
+        };
+        let limit = Duration::from_millis(route.patience).min(LONGEST_HELD);
+        let ready = ready_within(&Ask { preamble: route.preamble(), ..Ask::new(target, spoken) }, limit, |_| ()).await;
+        ready.map(drop).map_err(|not| Failure::new(format!("{project} does not answer: {not}")))
+    });
+    try_join_all(asks).await.map(drop)
 }

@@ -33,6 +33,7 @@ impl Deployer {
     /// cannot be done now is mended; where a deployment works on the colours, that sees to it.
     pub(in crate::deploy) async fn take_back(&self, repo: &str) {
         let taken = async {
+            let _act = self.acting.begin(repo, "taking back a share").await;
             // A deployment that begins now waits for the end of this.
             let busy = busy::attempt(&self.planner.settings.state_dir, repo);
             let Some(_busy) = busy.map_err(|error| Failure::new(error.to_string()))? else { return Ok(false) };
@@ -40,20 +41,30 @@ impl Deployer {
             if rollout.under_way.is_some_and(|one| !one.phase.waits()) {
                 return Ok(false);
             }
-            self.takes_back(repo).await
+            self.share_is_taken_back(repo).await
         };
         match taken.await {
             Ok(true) => tracing::info!(repo, "the routes lead to the live colour alone again"),
             Ok(false) => {}
             Err(failure) => {
                 tracing::warn!(repo, "the routes are not led to the live colour alone yet: {failure}");
-                self.needs_mending(repo);
+                self.needs_mending(repo, "the routes lead to the next colour as well");
             }
         }
     }
 
     /// The same, for a deployment that takes the place of one whose next colour may have a share still.
     pub(in crate::deploy) async fn takes_back(&self, repo: &str) -> Result<bool, Failure> {
+        let stands = self.recorded(repo).await?;
+        if stands.live().is_none() || stands.at(ColourStanding::Next).is_none() {
+            // Nobody has to be waited for.
+            return Ok(false);
+        }
+        let _act = self.acting.begin(repo, "taking back a share").await;
+        self.share_is_taken_back(repo).await
+    }
+
+    async fn share_is_taken_back(&self, repo: &str) -> Result<bool, Failure> {
         let stands = self.recorded(repo).await?;
         if stands.live().is_none() || stands.at(ColourStanding::Next).is_none() {
             return Ok(false);

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use futures_util::future::join_all;
+
 use super::{
     super::{Deployer, Failure, now_ms},
     lead::Lead,
@@ -151,23 +153,25 @@ impl Deployer {
             self.forget_leads().await;
         }
         let list = self.planner.repos.current();
-        for repo in &list.repos.repos {
+        // Side by side: requests may be held, and one may have to be waited for.
+        let resumes = list.repos.repos.iter().map(|repo| async move {
             let known = self.recorded(&repo.name).await;
             let known = known.is_ok_and(|stands| !stands.all.is_empty());
             if known && let Err(failure) = self.resume_colour(repo).await {
                 tracing::warn!(repo = repo.name, "the colours of {} are not looked after yet: {failure}", repo.name);
-                self.needs_mending(&repo.name);
+                self.needs_mending(&repo.name, "they were not looked after at the start");
             }
             self.bake_on(&repo.name).await;
             self.attend_on(&repo.name).await;
-        }
+        });
+        join_all(resumes).await;
         // What was taken out of the list is not mended; what was begun is brought to its end.
         for gone in self.not_configured().await {
             tracing::warn!(
                 repo = gone,
                 "{gone} is live behind turnout-proxy and is in the list no more: requests go on, and nothing is deployed"
             );
-            self.needs_mending(&gone);
+            self.needs_mending(&gone, "turnout has started, and it is in the list no more");
             self.bake_on(&gone).await;
         }
     }
@@ -181,10 +185,8 @@ impl Deployer {
     }
 
     async fn resume_colour(&self, repo: &Repo) -> Result<(), Failure> {
-        let steer = self.lead(repo).await?;
-        let stands = self.stands(&repo.name, &steer, &Log(&repo.name)).await?;
-        let engine = self.planner.engine().await?;
-        self.mend(repo, &steer, &stands, &engine, &Log(&repo.name)).await
+        let _act = self.acting.begin(&repo.name, "mending").await;
+        self.mend_now(repo).await
     }
 }
 

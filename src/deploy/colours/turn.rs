@@ -377,7 +377,7 @@ impl Deployer {
         };
         if let Err(error) = kept {
             recorder.warn(format!("that requests go to {} could not be recorded: {error}", way.project));
-            self.needs_mending(&repo.name);
+            self.needs_mending(&repo.name, "who is live could not be recorded");
         }
     }
 
@@ -387,7 +387,7 @@ impl Deployer {
             && let Err(failure) = self.live_alone(&of.repo.name, &way.steer, &stands).await
         {
             of.recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
-            self.needs_mending(&of.repo.name);
+            self.needs_mending(&of.repo.name, "the routes lead to the next colour as well");
         }
     }
 
@@ -422,7 +422,7 @@ impl Deployer {
         };
         if let Err(failure) = back.await {
             recorder.warn(format!("what was stopped could not be started again yet: {failure}"));
-            self.needs_mending(&of.repo.name);
+            self.needs_mending(&of.repo.name, "what a change-over stopped was not started again");
         }
         self.let_through(of, way).await;
     }
@@ -458,11 +458,11 @@ impl Deployer {
             let live = seen.routed.and_then(|routed| routed.colour).map(|(colour, _)| colour);
             // A proxy of others that has started anew meanwhile may lead there by its own memory.
             if live.is_none() && way.live.is_some() && way.steer.own().is_none() {
-                self.needs_mending(&of.repo.name);
+                self.needs_mending(&of.repo.name, "the proxy does not say who gets the requests");
                 return Err(Failure::new(format!("{} does not say who gets the requests", way.steer.name())));
             }
             if live.into_iter().chain(seen.shares.into_iter().map(|share| share.colour)).any(|one| one == way.colour) {
-                self.needs_mending(&of.repo.name);
+                self.needs_mending(&of.repo.name, "requests go to a colour that was given up");
                 return Err(Failure::new("requests go there".to_owned()));
             }
             let engine = self.planner.engine().await?;
@@ -491,7 +491,7 @@ impl Deployer {
         };
         if let Err(failure) = aborted.await {
             recorder.warn(format!("{} was not stopped: {failure}", way.project));
-            self.needs_mending(&of.repo.name);
+            self.needs_mending(&of.repo.name, "a colour that was given up was not stopped");
         }
     }
 
@@ -512,7 +512,7 @@ impl Deployer {
         }
         if let Err(error) = way.steer.resume(&of.repo.name).await {
             of.recorder.warn(format!("requests could not be let through: {error}; that is tried again"));
-            self.needs_mending(&of.repo.name);
+            self.needs_mending(&of.repo.name, "requests could not be let through");
         }
     }
 }

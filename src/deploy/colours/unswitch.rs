@@ -148,6 +148,7 @@ impl Deployer {
         engine: &Engine,
         reporter: &dyn Reporter,
     ) -> Result<(Stands, Option<Bake>), Failure> {
+        let _act = self.acting.begin(&repo.name, "planning").await;
         let stands = self.recorded(&repo.name).await?;
         if let Some(row) = stands.leaving() {
             if self.unswitch_reached(repo, &stands, row).await? == Reached::Moved {

@@ -247,9 +247,7 @@ impl Deployer {
                 };
             }
             dies::here("after", "moving the routes in place");
-            if std::mem::take(&mut way.held) {
-                steer.resume(&repo.name).await?;
-            }
+            self.unswitch_lets_through(of, way).await;
         }
         let done = async {
             let engine = self.planner.engine().await?;
@@ -258,9 +256,18 @@ impl Deployer {
         };
         if let Err(failure) = done.await {
             recorder.warn(format!("{} answers in place, and the rest is cleared away later: {failure}", way.project));
-            self.needs_mending(&repo.name);
+            self.needs_mending(&repo.name, "what is left of the colours was not cleared away");
         }
         Ok(Moved::Switched { bake: None })
+    }
+
+    /// Lets requests through, if this deployment holds them.
+    pub(in crate::deploy) async fn unswitch_lets_through(&self, of: Of<'_>, way: &mut Unswitch) {
+        let (true, Some(steer)) = (std::mem::take(&mut way.held), &way.steer) else { return };
+        if let Err(error) = steer.resume(&of.repo.name).await {
+            of.recorder.warn(format!("requests could not be let through: {error}; that is tried again"));
+            self.needs_mending(&of.repo.name, "requests could not be let through");
+        }
     }
 
     /// The way out: the live colour as it was, if that can be had.
@@ -270,9 +277,7 @@ impl Deployer {
             let stands = self.recorded(&repo.name).await?;
             let Some(row) = stands.leaving() else { return Ok(()) };
             if way.kept.ended && !way.comes_again() {
-                if let Some(steer) = &way.steer {
-                    steer.resume(&repo.name).await?;
-                }
+                self.unswitch_lets_through(of, way).await;
                 recorder.warn(format!(
                     "the containers of {} that were live were replaced by an earlier try, and cannot be had again: the next \
                      deployment goes on with the way back",
@@ -285,7 +290,7 @@ impl Deployer {
         };
         if let Err(failure) = back.await {
             recorder.warn(format!("the live colour could not be had again yet: {failure}"));
-            self.needs_mending(&repo.name);
+            self.needs_mending(&repo.name, "the way back in place was given up half way");
         }
     }
 }

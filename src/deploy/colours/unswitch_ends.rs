@@ -90,42 +90,63 @@ impl Deployer {
     ) -> Result<(), Failure> {
         let kept = Unswitched::read(&row.made).map_err(Failure::new)?;
         let live = stands.live_made().map_err(Failure::new)?;
-        if kept.ended {
-            // Never two of them on one volume.
-            engine.rest(&row.project, &[]).await?;
-            dies::here("after", "ending what is in place");
-            let there = engine.containers(&repo.project, true).await?;
-            let is_there = |wake: &Wake| there.iter().any(|one| !one.oneoff && one.service == wake.service);
-            let wakes: Vec<Wake> = kept.wakes().into_iter().filter(is_there).collect();
-            if !wakes.is_empty() {
-                engine.wake(&repo.project, &wakes).await?;
+        let routed = live.as_ref().filter(|(_, made)| !made.routes.is_empty());
+        let steer = match routed {
+            Some(_) => Some(self.own_steer(repo).await?),
+            None => None,
+        };
+        let again = async {
+            if kept.ended {
+                self.stood_again(repo, row, (&kept, live.as_ref()), &before, engine, reporter).await?;
             }
-            for one in &before {
-                engine.make_again(&row.project, one).await?;
-            }
-            if let Some((live, made)) = &live {
-                let wakes = [made.wakes(false), made.wakes(true)].concat();
-                engine.wake(&live.project, &wakes).await?;
-                reporter.info(format!("{} runs again as it was", live.project));
-            }
-        }
-        if let Some((live, made)) = live.as_ref().filter(|(_, made)| !made.routes.is_empty()) {
-            let steer = self.own_steer(repo).await?;
+            let Some(((live, made), steer)) = routed.zip(steer.as_ref()) else { return Ok(()) };
             let again = self.led_again(engine, &repo.project, &kept.made).await?;
             let stood_in = kept.stood_in(made, again.routes);
-            let led = Led { steer: &steer, repo: &repo.name, live, made: &stood_in, generation: row.generation };
-            led.lead(false).await?;
-            await_listening(&steer, &repo.name, &stood_in).await?;
-            let answers = match kept.ended {
-                true => answer(&made.routes, &live.project).await,
-                false => Ok(()),
-            };
+            Led { steer, repo: &repo.name, live, made: &stood_in, generation: row.generation }.lead(false).await?;
+            await_listening(steer, &repo.name, &stood_in).await?;
+            if kept.ended { answer(&made.routes, &live.project).await } else { Ok(()) }
+        };
+        let again = again.await;
+        if let Some(steer) = &steer {
+            // Whatever became of it: nobody is held for the next try.
             steer.resume(&repo.name).await?;
-            answers?;
+        }
+        again?;
+        if let Some(((live, made), steer)) = routed.zip(steer.as_ref()) {
             self.lead_no_more(&repo.name).await?;
-            Led { made, ..led }.lead(false).await?;
+            Led { steer, repo: &repo.name, live, made, generation: row.generation }.lead(false).await?;
         }
         self.store.forget_unswitch(&repo.name).await.map_err(Failure::from)
+    }
+
+    /// What is in place ends, and what ran before runs again. `before`: containers that were replaced.
+    async fn stood_again(
+        &self,
+        repo: &Repo,
+        row: &ColourRecord,
+        (kept, live): (&Unswitched, Option<&(ColourRecord, Made)>),
+        before: &[Remembered],
+        engine: &Engine,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Failure> {
+        // Never two of them on one volume.
+        engine.rest(&row.project, &[]).await?;
+        dies::here("after", "ending what is in place");
+        let there = engine.containers(&repo.project, true).await?;
+        let is_there = |wake: &Wake| there.iter().any(|one| !one.oneoff && one.service == wake.service);
+        let wakes: Vec<Wake> = kept.wakes().into_iter().filter(is_there).collect();
+        if !wakes.is_empty() {
+            engine.wake(&repo.project, &wakes).await?;
+        }
+        for one in before {
+            engine.make_again(&row.project, one).await?;
+        }
+        if let Some((live, made)) = live {
+            let wakes = [made.wakes(false), made.wakes(true)].concat();
+            engine.wake(&live.project, &wakes).await?;
+            reporter.info(format!("{} runs again as it was", live.project));
+        }
+        Ok(())
     }
 
     /// Ends, or leaves to whoever goes on, a way back in place that was broken off.
@@ -154,6 +175,7 @@ impl Deployer {
             }
             Reached::Ended if repo.switch.is_some() => self.abandon_colours(repo, stands, row, reporter).await,
             Reached::Ended => {
+                self.let_all_through(repo, stands).await?;
                 reporter.warn(format!(
                     "{} stands still in part: the way back in place was broken off, and the next deployment goes on with it \
                      (turnout deploy {})",
@@ -173,6 +195,7 @@ impl Deployer {
         row: &ColourRecord,
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
+        self.let_all_through(repo, stands).await?;
         if stands.live_made().map_err(Failure::new)?.is_some_and(|(_, made)| !made.routes.is_empty()) {
             let steer = self.own_steer(repo).await?;
             self.lead_no_more(&repo.name).await?;
@@ -182,6 +205,14 @@ impl Deployer {
         }
         reporter.warn(format!("{} was half way back in place: it counts as a stack in place from now on", row.project));
         self.store.unswitched(&repo.name).await.map_err(Failure::from)
+    }
+
+    /// Requests that are held are let through: nothing comes that would answer them, and they learn it at once.
+    async fn let_all_through(&self, repo: &Repo, stands: &Stands) -> Result<(), Failure> {
+        if stands.live_made().map_err(Failure::new)?.is_some_and(|(_, made)| !made.routes.is_empty()) {
+            self.own_steer(repo).await?.resume(&repo.name).await?;
+        }
+        Ok(())
     }
 
     /// turnout-proxy, which led what comes back in place.

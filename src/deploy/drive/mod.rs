@@ -152,11 +152,15 @@ impl<'a> Drive<'a> {
                 Ok(fact) => fact,
                 Err(ended) => self.what_of_it(ended).await,
             };
-            if matches!(fact, Fact::EngineGone { .. })
-                && let Some(way) = &mut self.found.way
-            {
-                self.deployer.let_through(self.of, way).await;
-                self.deployer.routes_back(self.of, way).await;
+            if matches!(fact, Fact::EngineGone { .. }) {
+                // Nobody waits as long as an engine may be away.
+                if let Some(way) = &mut self.found.way {
+                    self.deployer.let_through(self.of, way).await;
+                    self.deployer.routes_back(self.of, way).await;
+                }
+                if let Some(way) = &mut self.found.unswitch {
+                    self.deployer.unswitch_lets_through(self.of, way).await;
+                }
             }
             let next = rollout::next(&self.rollout, fact, now_ms());
             let before = self.phase();
