@@ -556,7 +556,8 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
             "of: unknown key; known here: version, request",
         ),
         (
-            json!({"version": 1, "request": "try", "listen": ["80"], "tls": [{"certificate": "a", "key": "/b"}]}).to_string(),
+            json!({"version": 1, "request": "try", "listen": ["80"], "tls": [{"certificate": "a", "key": "/b"}]})
+                .to_string(),
             Code::Mistaken,
             "listen[0]: `80` is no address with a port",
         ),
