@@ -14,10 +14,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::{args::CheckArgs, check_order, check_switch, trouble::Trouble, unit, waiting::Waiting};
+use super::{args::CheckArgs, check_order, check_switch, state_room, trouble::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo, TokenSource},
-    deploy::{Failure, Planner, load_project, place},
+    deploy::{Failure, Planner, all_the_same, load_project, place},
     engine::EngineError,
     files, forge, git,
     report::counted,
@@ -102,6 +102,14 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
         Err(error) => say(if closed_to_us(&error) { own } else { Mark::Wrong }, &error.to_string())?,
     }
+    if !state_room::is_there(&planner.settings.state_dir).await {
+        let folder = planner.settings.state_dir.display();
+        let text = format!(
+            "the disk of the state directory {folder} is full: pushes are refused with 507, and nothing is deployed (make room there: \
+             `df -h`, `df -i`)"
+        );
+        say(Mark::Wrong, &text)?;
+    }
     // A large one takes its time.
     let database = planner.settings.database();
     let looked = files::blocking(move || store::foreseen(&database)).await;
@@ -120,6 +128,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     };
     // What cannot be read of it was told with the places.
     let live = store::peek_live(&planner.settings.database()).unwrap_or_default();
+    let taken_back = store::peek_taken_back(&planner.settings.database()).unwrap_or_default();
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
         let redactor = planner.redactor.of(&repo.name);
@@ -161,7 +170,22 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
         match git::head(&repo.real_path) {
             Ok(head) => {
-                say(Mark::Ok, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?
+                let commit = git::short(&head.commit);
+                say(Mark::Ok, &format!("{}: {} at {commit}", repo.name, repo.path.display()))?;
+                let why = taken_back.get(&(repo.name.clone(), head.commit.clone()));
+                if let Some(why) = why.filter(|_| repo.switch.is_some()) {
+                    let what = all_the_same(&repo.name, &head.commit);
+                    let text = format!(
+                        "{}: {commit} was taken back: {why}; it is not deployed again by itself ({what})",
+                        repo.name
+                    );
+                    say(Mark::Wrong, &redactor.redact(&text))?;
+                }
+            }
+            // As it should be; only git refuses to look into what is another user's.
+            Err(git::GitError::WrongOwner { .. }) if daemons(repo, daemon.as_deref()) => {
+                let text = "belongs to the daemon's user, as it should; its commit is not looked at";
+                say(Mark::Ok, &format!("{}: {} {text}", repo.name, repo.path.display()))?;
             }
             Err(error) => say(Mark::Wrong, &format!("{}: {error}", repo.name))?,
         }
@@ -198,6 +222,20 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                     let (lines, found) = waiting.told(looked).await;
                     for (is_wrong, line) in lines {
                         say(if is_wrong { Mark::Wrong } else { Mark::Ok }, &redactor.redact(&line))?;
+                    }
+                    if let Some(found) = &found {
+                        match waiting.told(check_switch::tried(&planner, (&stack.project, found), engine)).await {
+                            Ok(lines) => {
+                                for line in lines {
+                                    say(Mark::Wrong, &redactor.redact(&format!("{}: {line}", repo.name)))?;
+                                }
+                            }
+                            Err(untried) if untried.is_absent => {
+                                say(Mark::Ok, &format!("{}: but note: {}", repo.name, untried.text()))?;
+                            }
+                            // The daemon may ask it; others may not.
+                            Err(untried) => say(own, &format!("{}: {}", repo.name, untried.text()))?,
+                        }
                     }
                     derived.extend(found.map(|found| (repo.name.clone(), found)));
                 }
@@ -313,6 +351,12 @@ fn unwritable(repo: &Repo) -> Option<String> {
         )
     };
     Some(format!("{shown} may not be written by this user: {} ({remedy})", io::Error::from(error)))
+}
+
+/// Whether a work tree is the daemon's user's.
+fn daemons(repo: &Repo, daemon: Option<&str>) -> bool {
+    let owner = files::owner(&repo.real_path).map(files::user);
+    daemon.is_some() && owner.as_deref() == daemon
 }
 
 /// Why this user cannot look into a repository that another user's daemon may well read.

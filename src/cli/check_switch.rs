@@ -48,6 +48,20 @@ pub(super) async fn of(
     (lines, Some(derived))
 }
 
+/// What turnout-proxy could not listen on or show. `stack`: the project in place, whose ports go over to it.
+///
+/// # Errors
+/// It is not known, for a reason of this user's own where that is said.
+pub(super) async fn tried(
+    planner: &Planner,
+    (stack, derived): (&str, &Derived),
+    engine: &Engine,
+) -> Result<Vec<String>, colours::Untried> {
+    // Of an engine that does not answer is told elsewhere.
+    let own = engine.published(stack).await.unwrap_or_default().into_iter().map(|one| one.on).collect();
+    colours::tried(&planner.settings, derived, &own).await
+}
+
 /// `switch` was taken out, and a colour is live still.
 pub(super) fn comes_back(name: &str, live: &str, in_place: &str) -> String {
     format!(

@@ -34,6 +34,7 @@ mod serve;
 mod show;
 mod since;
 mod standing;
+mod state_room;
 mod trouble;
 mod unit;
 mod waiting;

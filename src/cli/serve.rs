@@ -3,7 +3,6 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     net::TcpListener as StdListener,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -22,11 +21,11 @@ use super::{
     notify::notify,
     room_first::{Doors, once_there_is_room},
     standing::Standing,
+    state_room,
 };
 use crate::{
     config::{DEFAULT_LISTEN, LATELY, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Secret, Settings},
     deploy::{Deployer, Planner},
-    files,
     lane::{self, Lanes},
     outbox::Outbox,
     report::{counted, redact::Redactor},
@@ -46,8 +45,6 @@ const LOOK: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How often an engine that answers is asked again.
 const ENGINE_LOOK: Duration = Duration::from_secs(10);
-/// Bytes that the disk of the state directory must have free: with less, the database may not grow by the next delivery.
-const LEAST_ROOM: u64 = 256 << 10;
 /// Connections that the kernel keeps until they are accepted. One that finds this queue full tries again only after a
 /// second; the kernel's own limit (`net.core.somaxconn`) is the same number.
 const BACKLOG: u32 = 4096;
@@ -526,7 +523,7 @@ impl Watch {
             self.engine.answers(&self.deployer, patience),
         );
         let [store, lanes, intake] = [store, lanes, intake].map(|answer| answer.unwrap_or(false));
-        let disk = has_room(&self.deployer.planner.settings.state_dir).await;
+        let disk = state_room::is_there(&self.deployer.planner.settings.state_dir).await;
         let parts = [
             (Part::Store, store),
             (Part::Lanes, lanes),
@@ -537,16 +534,6 @@ impl Watch {
         let missing: Vec<Part> = parts.into_iter().filter(|(_, answers)| !answers).map(|(part, _)| part).collect();
         self.pulse.note(&missing);
     }
-}
-
-/// Whether a delivery could be written there. Where that cannot be asked, the next delivery tells.
-async fn has_room(folder: &Path) -> bool {
-    let folder = folder.to_owned();
-    let free = files::blocking(move || {
-        let room = files::at(&folder, &folder, || rustix::fs::statvfs(&folder))?;
-        std::io::Result::Ok(room.map(|room| room.f_bavail.saturating_mul(room.f_frsize))?)
-    });
-    free.await.ok().and_then(Result::ok).is_none_or(|free| free >= LEAST_ROOM)
 }
 
 impl EngineSeen {

@@ -20,7 +20,7 @@ use super::{
     when::{ago, when},
 };
 use crate::{
-    deploy::Failure,
+    deploy::{Failure, all_the_same},
     git::short,
     report::{
         counted,
@@ -131,6 +131,13 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     }
     // The engine is asked for itself above.
     let waiting: Vec<&str> = status.waiting_for.iter().map(String::as_str).filter(|part| *part != "engine").collect();
+    let (refusing, waiting): (Vec<&str>, Vec<&str>) = waiting.into_iter().partition(|part| *part == "disk");
+    if !refusing.is_empty() {
+        writeln!(
+            out,
+            "NOT READY: a push that comes now is refused with 507: the disk of the state directory is full (`df -h`, `df -i`)"
+        )?;
+    }
     if !waiting.is_empty() {
         writeln!(out, "NOT READY: a push that comes now would wait for: {}", waiting.join(", "))?;
     }
@@ -226,6 +233,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
     if let (Some(behind), None, None) = (&repo.behind, &repo.hold, &repo.active) {
         let WantedCommit { commit, cause, since, .. } = behind;
         let again = match &repo.last {
+            _ if repo.behind_taken_back => format!("it was taken back: {}", all_the_same(&repo.name, commit)),
             Some(last) if last.state == State::Failed => {
                 format!("correct it and push again, or `turnout deploy {}` tries it again", repo.name)
             }

@@ -109,7 +109,19 @@ pub fn load_repos(file: &Path) -> Result<Repos, Mistakes> {
 
 /// What to do about a list that cannot be read.
 pub(super) fn unread(error: &io::Error, file: &Path) -> Option<String> {
-    files::anothers(error, file).or_else(|| match error.kind() {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let whom = match files::anothers(error, file) {
+            // The daemon's user is let in; somebody at the command line asks as root.
+            Some(whom) if files::owner(file) == Some(0) => {
+                format!("{}; at the command line: {whom}", files::let_in(file))
+            }
+            Some(whom) => whom,
+            None => "the daemon's user must be able to read it".to_owned(),
+        };
+        let rights = files::rights(file).map(|rights| format!("{rights}; ")).unwrap_or_default();
+        return Some(format!("{rights}{whom}"));
+    }
+    match error.kind() {
         io::ErrorKind::NotFound => Some(
             "copy repos.yaml.example there (the package has it in /usr/share/doc/turnout/examples), or name another file \
              with --repos"
@@ -118,9 +130,8 @@ pub(super) fn unread(error: &io::Error, file: &Path) -> Option<String> {
         io::ErrorKind::TimedOut => {
             Some("mount it anew, or put a file in its place; it is read again by itself".to_owned())
         }
-        io::ErrorKind::PermissionDenied => Some("the daemon's user must be able to read it".to_owned()),
         _ => None,
-    })
+    }
 }
 
 /// What lies at a path, for [`repos::parse`].

@@ -6,7 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::watch, time::Instant};
@@ -61,6 +61,8 @@ struct Guarded {
     secret_stamps: Vec<Option<Stamp>>,
     /// When the file was read last.
     read: Instant,
+    /// When the file had no mistake last.
+    good: SystemTime,
 }
 
 impl LiveRepos {
@@ -71,7 +73,7 @@ impl LiveRepos {
     pub fn open(file: &Path, variables: HashMap<String, String>) -> Result<LiveRepos, Mistakes> {
         let variables = Arc::new(variables);
         let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, false);
-        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, None);
+        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, None, None);
         warn(&live.checked());
         mistakes.unless_any(live)
     }
@@ -87,7 +89,7 @@ impl LiveRepos {
         let before = read_bounded(last_good).is_ok_and(|text| !is_blank(&text));
         let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, before);
         if mistakes.0.is_empty() {
-            let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, Some(last_good));
+            let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, Some(last_good), None);
             let seen = Arc::clone(&live.known.lock().seen);
             live.known.keep(&seen);
             warn(&live.checked());
@@ -119,7 +121,9 @@ impl LiveRepos {
         tracing::error!(file = %file.display(), "repos.yaml has a mistake; {consequence}:\n{mistakes}");
         let loaded = RepoList { secrets: present_secrets(&repos, &variables), repos };
         let broken = Broken { mistakes: Arc::new(mistakes), consequence };
-        Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good)))
+        // It is written anew with each list that has no mistake.
+        let kept = fs::metadata(last_good).and_then(|meta| meta.modified()).ok();
+        Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good), kept))
     }
 
     fn of(
@@ -129,10 +133,13 @@ impl LiveRepos {
         broken: Option<Broken>,
         seen: Seen,
         last_good: Option<&Path>,
+        good: Option<SystemTime>,
     ) -> LiveRepos {
         let current = Arc::new(loaded);
+        let good = good.unwrap_or_else(now);
         // No stamps of secrets are known yet: the first look at them compares them with what was read here.
-        let state = Guarded { current, broken, seen: Arc::new(seen), secret_stamps: Vec::new(), read: Instant::now() };
+        let (seen, secret_stamps, read) = (Arc::new(seen), Vec::new(), Instant::now());
+        let state = Guarded { current, broken, seen, secret_stamps, read, good };
         let last_good = last_good.map(Path::to_path_buf);
         let known = Known {
             file: file.to_path_buf(),
@@ -157,7 +164,7 @@ impl LiveRepos {
         let consequence = "entries without a mistake are looked at".to_owned();
         let broken = Broken { mistakes: Arc::new(mistakes.clone()), consequence };
         let broken = Some(broken).filter(|broken| !broken.mistakes.0.is_empty());
-        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen, None), mistakes)
+        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen, None, None), mistakes)
     }
 
     /// Has a look count for so long; at first it counts for nothing.
@@ -218,6 +225,11 @@ impl LiveRepos {
         self.known.lock().broken.clone()
     }
 
+    /// When the file had no mistake last: what a mistake leaves as it was is of that time.
+    pub fn good_at(&self) -> SystemTime {
+        self.known.lock().good
+    }
+
     /// Changes with every look that finds another list, or other mistakes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.known.changes.subscribe()
@@ -271,6 +283,7 @@ impl Known {
             state.broken = Some(Broken { mistakes: mistakes.clone(), consequence });
             return Change::Broken(mistakes);
         }
+        state.good = now();
         // Paths and secret files may have changed while the text did not.
         let as_it_was = state.broken.take().is_none() && same_text && same_repos;
         if as_it_was && same_secrets {
@@ -313,6 +326,11 @@ impl Known {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "told to people, and waited for by nobody")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Writes a file that the daemon's user alone may read, as a whole or not at all.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
@@ -331,8 +349,6 @@ fn warn(loaded: &RepoList) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     struct Bench {

@@ -60,7 +60,7 @@ mod watch_on;
 mod watches;
 mod woken;
 
-pub use clock::{now, now_ms};
+pub use clock::{now, now_ms, when};
 pub use deployer::Deployer;
 pub use failure::Failure;
 pub use guard::said;
@@ -72,3 +72,4 @@ pub use preview::{Asked, Planned};
 pub use recorder::{LiveProgress, Recorder};
 pub use run::Ran;
 pub use view::View;
+pub use wanted::all_the_same;

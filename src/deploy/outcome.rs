@@ -200,21 +200,26 @@ fn unsettled(containers: &[Unsettled]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// What a deployment did, or that there was nothing to do; with all that is not as configured. `more`: what was found
-/// beside it.
-pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], commit: &str) -> String {
+/// What a deployment did, or that there was nothing to do; with all that is not as configured. `besides`: what it did beside its
+/// steps. `more`: what was found beside it.
+pub(super) fn summary(
+    prepared: &Prepared,
+    report: &Report,
+    besides: Option<String>,
+    more: &[String],
+    commit: &str,
+) -> String {
     let project = &prepared.loaded.project.name;
     let commit = git::short(commit);
     let Plan { doubts, warnings, .. } = &prepared.plan;
     let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(more).collect();
     if !report.changed() {
-        return match remarks.is_empty() {
-            true => format!("{project} at {commit}: nothing to do, {EVERYTHING_RUNS}"),
-            false => {
-                let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
-                format!("{project} at {commit}: nothing was done{remarks}")
-            }
-        };
+        let did = besides.unwrap_or_else(|| match remarks.is_empty() {
+            true => format!("nothing to do, {EVERYTHING_RUNS}"),
+            false => "nothing was done".to_owned(),
+        });
+        let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
+        return format!("{project} at {commit}: {did}{remarks}");
     }
     let count = |wanted: &dyn Fn(&Action) -> bool| {
         let steps = prepared.plan.steps.iter().zip(&report.steps);

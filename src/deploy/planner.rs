@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure, builder, called_off,
+    Failure, builder, called_off, clock,
     compute::compute,
     facts::{self, what_changed},
     former::{self, First},
@@ -148,15 +148,28 @@ impl Planner {
             match self.repos.broken() {
                 // It may be one of the entries that do not count just now.
                 Some(broken) => {
-                    let failure =
-                        format!("no repository `{name}` counts: {file} has a mistake; {}", broken.consequence);
-                    Failure::new(failure).hint(format!("`turnout check` names every mistake ({has})"))
+                    let mistake = self.mistake_in_list().unwrap_or(broken.consequence);
+                    Failure::new(format!("no repository `{name}` counts: {mistake}"))
+                        .hint(format!("correct {file}; `turnout check` names every mistake ({has})"))
                 }
                 None => Failure::new(format!("no repository `{name}` in {file}")).hint(has),
             }
         })?;
         let found = place::alone(found, &loaded.repos.repos)?;
         place::apart(&found, &self.settings.state_dir).map(|()| found)
+    }
+
+    /// That repos.yaml has a mistake as it is now, and what counts instead; for whoever is answered by that.
+    pub fn mistake_in_list(&self) -> Option<String> {
+        self.repos.refresh();
+        let broken = self.repos.broken()?;
+        let further = match broken.mistakes.0.len() {
+            0 | 1 => String::new(),
+            count => format!(" and {} more, which `turnout check` names", count - 1),
+        };
+        let first = broken.mistakes.0.first().map_or_else(String::new, |first| format!(" ({first}{further})"));
+        let read = clock::when(clock::at_ms(self.repos.good_at()));
+        Some(format!("repos.yaml has a mistake{first}: {}, as read at {read}", broken.consequence))
     }
 
     /// Reads the project of a work tree.

@@ -41,6 +41,11 @@ pub(super) async fn reached(
     Ok(None)
 }
 
+/// What to do about a commit that was taken back: by its branch it is refused.
+pub fn all_the_same(repo: &str, commit: &str) -> String {
+    format!("push a newer commit, or deploy this one all the same: turnout deploy {repo} --commit {}", short(commit))
+}
+
 /// What is said of a wanted commit when a deployment ends that should have brought it. Of a held repository the hold says
 /// it. `failed`: it was not called off, and what failed may be the commit's own fault.
 pub(super) async fn left(store: &Store, job: &Deployment, failed: bool) -> Option<String> {
@@ -48,6 +53,14 @@ pub(super) async fn left(store: &Store, job: &Deployment, failed: bool) -> Optio
     let wanted = store.wanted(&job.repo).await.ok().flatten().filter(|wanted| job.id >= wanted.before)?;
     if store.held(&job.repo).await.is_ok_and(|hold| hold.is_some()) {
         return None;
+    }
+    if store.why_reverted(&job.repo, &wanted.commit).await.is_ok_and(|why| why.is_some()) {
+        return Some(format!(
+            "{} stays wanted ({}), and was taken back: {}",
+            short(&wanted.commit),
+            wanted.cause,
+            all_the_same(&job.repo, &wanted.commit)
+        ));
     }
     let again = format!("`turnout deploy {}`", job.repo);
     Some(format!(

@@ -57,6 +57,9 @@ async fn make(
 ) -> Result<PlanReply, Refusal> {
     let PlanRequest { repo, rebuild, fetch, told: _ } = request;
     let asked = Asked { repo, rebuild: *rebuild, fetch: *fetch };
+    if let Some(mistake) = control.deployer.planner.mistake_in_list() {
+        telling.report(Event::Warning { text: mistake });
+    }
     let planned = control.deployer.plan(&asked, &telling, cancel).await?;
     let redactor = control.deployer.redactor.of(&control.deployer.planner.find(repo)?.name);
     let notes = telling.notes.into_texts();

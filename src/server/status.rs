@@ -181,6 +181,11 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let left = left(&control.deployer.store, &repo.name).await?;
     let bake = control.deployer.store.rollout(&repo.name).await?.bake;
     let colours = colours_route::of(&control.deployer, &repo.name, runs.stacks.as_ref().ok()).await?;
+    let behind = control.deployer.store.wanted(&repo.name).await?;
+    let behind_taken_back = match &behind {
+        Some(behind) => control.deployer.store.why_reverted(&repo.name, &behind.commit).await?.is_some(),
+        None => false,
+    };
     let status = RepoStatus {
         name: repo.name.clone(),
         colours,
@@ -188,7 +193,8 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         project,
         commit,
         hold: control.deployer.store.held(&repo.name).await?,
-        behind: control.deployer.store.wanted(&repo.name).await?,
+        behind,
+        behind_taken_back,
         // What was asked for by name and succeeded does not run any more.
         by_hand: if left.is_some() { None } else { by_hand(control, repo).await? },
         left,

@@ -27,6 +27,32 @@ pub fn peek_live(file: &Path) -> Result<BTreeMap<String, String>, StoreError> {
     look().map_err(|error| StoreError::sqlite(DOING, file, error))
 }
 
+/// Why commits were taken back, by repository and commit, likewise; what is live again is not among them.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn peek_taken_back(file: &Path) -> Result<BTreeMap<(String, String), String>, StoreError> {
+    const DOING: &str = "reading which commits were taken back";
+    if !there_is(file, DOING)? {
+        return Ok(BTreeMap::new());
+    }
+    let look = || {
+        let db = schema::open_reader(file)?;
+        let known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('reverted', 'colours')";
+        if db.query_row(known, [], |row| row.get::<_, i64>(0))? < 2 {
+            return Ok(BTreeMap::new());
+        }
+        // What is live is not tried again, it is there.
+        let mut all = db.prepare(
+            "SELECT repo, commit_id, why FROM reverted WHERE NOT EXISTS \
+             (SELECT 1 FROM colours WHERE colours.repo = reverted.repo AND standing = ?1 AND colours.commit_id = reverted.commit_id)",
+        )?;
+        let row = |row: &rusqlite::Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+        all.query_map([ColourStanding::Live.as_str()], row)?.collect()
+    };
+    look().map_err(|error| StoreError::sqlite(DOING, file, error))
+}
+
 impl Store {
     /// A way back in place begins, or goes on: its row is written before anything of it is done.
     ///

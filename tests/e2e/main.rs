@@ -72,6 +72,7 @@ mod switch_preview;
 mod switch_promote;
 mod switch_protocols;
 mod switch_refused;
+mod switch_routes;
 mod switch_stays;
 mod turned_link;
 mod waiting;

@@ -18,7 +18,7 @@ mod way;
 pub use folder::Folder;
 pub use gate::Opened;
 pub use kind::Kind;
-pub use owner::{anothers, give_to_owner_above, let_in, make_folder, owner, this_user, user};
+pub use owner::{anothers, give_to_owner_above, let_in, make_folder, owner, rights, this_user, user};
 pub use reach::{Reach, Repository};
 pub use refusal::{Refusal, hint};
 pub use waited::{begun, beside_the_runtime, waited};

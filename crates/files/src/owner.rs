@@ -42,6 +42,12 @@ pub fn anothers(error: &io::Error, path: &Path) -> Option<String> {
     })
 }
 
+/// Whose a path is, or the nearest folder above it that can be looked at, and who may what there.
+pub fn rights(path: &Path) -> Option<String> {
+    let (place, meta) = path.ancestors().find_map(|place| Some((place, fs::metadata(place).ok()?)))?;
+    Some(format!("{} belongs to {} and has mode {:03o}", place.display(), user(meta.uid()), meta.mode() & 0o7777))
+}
+
 /// What lets this user read what is root's, where it is the daemon's user that is kept out.
 pub fn let_in(path: &Path) -> String {
     // What was refused is the path itself, or the nearest folder above it that can be looked at.

@@ -20,8 +20,8 @@ use tokio::{
 };
 use turnout_report::counted;
 use turnout_traffic::{
-    Authority, Maintained, Replaced, Repository, Route, RouteFile, Table,
-    control::{Answer, Code, Origin, Refusal, Status},
+    Authority, Maintained, Mistakes, Replaced, Repository, Route, RouteFile, Table,
+    control::{Answer, Code, Origin, Refusal, Shown, Status},
     follows,
 };
 
@@ -33,6 +33,7 @@ use crate::{
     metrics,
     route_file::{Keeper, NotWritten},
     standing::Standing,
+    tls,
 };
 
 /// How long a change may take before whoever asked is told that it will show.
@@ -138,6 +139,42 @@ impl Changer {
             Ok(Ok(changed)) => Answer::Done { changed },
             Ok(Err(message)) => Answer::Refused(Refusal::new(Code::NotKept, message)),
             Err(error) => Answer::Refused(fault(&error)),
+        }
+    }
+
+    /// Answers `try`.
+    pub(crate) async fn tries(&self, listen: Vec<SocketAddr>, tls: Vec<Shown>) -> Answer {
+        let mut mistakes = Mistakes::default();
+        {
+            let doors = match self.turn().await {
+                Ok(doors) => doors,
+                Err(refusal) => return Answer::Refused(refusal),
+            };
+            for (index, address) in listen.iter().enumerate().filter(|(_, address)| !doors.contains_key(*address)) {
+                if let Err(error) = door::try_listen(*address) {
+                    let mut message = not_listened(*address, &error, &doors);
+                    if error.kind() == io::ErrorKind::AddrInUse && own_beside(*address, &doors).is_none() {
+                        message.push_str("; end what has it (`ss -ltnp` and `docker ps` name it), or listen elsewhere");
+                    }
+                    mistakes.add(format!("listen[{index}]"), message);
+                }
+            }
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let read = |Shown { files, hosts }: &Shown| tls::try_read(files, hosts);
+            tls.iter().map(read).collect::<Vec<_>>()
+        });
+        match read.await {
+            Ok(read) => {
+                for (index, message) in read.into_iter().enumerate().filter_map(|(at, read)| Some((at, read.err()?))) {
+                    mistakes.add(format!("tls[{index}]"), message);
+                }
+            }
+            Err(error) => return Answer::Refused(fault(&error)),
+        }
+        match mistakes.unless_any(()) {
+            Ok(()) => Answer::Done { changed: false },
+            Err(mistakes) => Answer::Refused(Refusal::mistaken(mistakes)),
         }
     }
 
@@ -424,10 +461,18 @@ fn taken_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error, doors: &BTreeMap<SocketAddr, Door>) -> Refusal {
-    let own = doors.keys().find(|door| door.port() == address.port() && door.is_ipv4() == address.is_ipv4());
-    let hint = match own {
+    Refusal::new(Code::CannotListen, format!("{}. Nothing was changed", not_listened(address, error, doors)))
+}
+
+/// Where is listened already on the same port.
+fn own_beside(address: SocketAddr, doors: &BTreeMap<SocketAddr, Door>) -> Option<SocketAddr> {
+    doors.keys().find(|door| door.port() == address.port() && door.is_ipv4() == address.is_ipv4()).copied()
+}
+
+fn not_listened(address: SocketAddr, error: &io::Error, doors: &BTreeMap<SocketAddr, Door>) -> String {
+    let hint = match own_beside(address, doors) {
         Some(door) => format!("; {door} is listened on until this change: take that route away first"),
         None => String::new(),
     };
-    Refusal::new(Code::CannotListen, format!("cannot listen on {address}: {error}{hint}. Nothing was changed"))
+    format!("cannot listen on {address}: {error}{hint}")
 }

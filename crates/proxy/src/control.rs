@@ -222,6 +222,8 @@ async fn request(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Res
 async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
     // A table may be large; reading it is not a matter of the threads that pass bytes on.
     let read = tokio::task::spawn_blocking(move || Request::from_line(&line)).await;
+    // Whoever tries is told, and nothing is wrong with what is served.
+    let only_tried = matches!(read, Ok(Ok(Request::Try { .. })));
     let answer = match read {
         Ok(Ok(Request::Status)) => Answer::Status(changer.status()),
         Ok(Ok(Request::Metrics)) => match changer.metrics() {
@@ -240,11 +242,12 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
         Ok(Ok(Request::Maintain { repository, on, page })) => {
             changer.maintain(repository, on.then_some(Maintained { page })).await
         }
+        Ok(Ok(Request::Try { listen, tls })) => changer.tries(listen, tls).await,
         Ok(Ok(Request::Authority { authority })) => changer.authority(authority).await,
         Ok(Err(refusal)) => Answer::Refused(refusal),
         Err(error) => Answer::Refused(Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))),
     };
-    if let Answer::Refused(Refusal { message, .. }) = &answer {
+    if let (Answer::Refused(Refusal { message, .. }), false) = (&answer, only_tried) {
         tracing::warn!("a request on the control socket was refused: {message}");
     }
     answer

@@ -53,6 +53,15 @@ pub(crate) struct Door {
 
 /// Listens. `[::]` takes IPv6 only, so that it can be had beside `0.0.0.0`.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    bound(address)?.listen(BACKLOG)
+}
+
+/// Whether an address can be listened on. Nobody who connects meanwhile is taken.
+pub(crate) fn try_listen(address: SocketAddr) -> io::Result<()> {
+    bound(address).map(drop)
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() {
         rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
@@ -60,7 +69,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Connections of an earlier process that are closing are no hindrance.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 impl Door {

@@ -267,7 +267,17 @@ fn stamps(files: &CertificateFiles) -> Option<[Stamp; 2]> {
 }
 
 fn bytes(path: &str) -> Result<Vec<u8>, String> {
-    let wrong = |error: io::Error| format!("{path} cannot be read by turnout-proxy's user: {error}");
+    let wrong = |error: io::Error| {
+        let user = rustix::process::geteuid().as_raw();
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => format!(
+                "; that is user {user}, who has to be allowed to read the file, and to enter the folders above it (not below /home \
+                 or /root)"
+            ),
+            _ => String::new(),
+        };
+        format!("{path} cannot be read by turnout-proxy's user: {error}{remedy}")
+    };
     let file = fs::File::open(Path::new(path)).map_err(wrong)?;
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, FILE + 1), &mut bytes).map_err(wrong)?;
@@ -275,6 +285,11 @@ fn bytes(path: &str) -> Result<Vec<u8>, String> {
         Ok(length) if length <= FILE => Ok(bytes),
         _ => Err(format!("{path} is larger than {FILE} bytes: is it another file?")),
     }
+}
+
+/// Whether a pair can be used for these hosts. It waits for the disk.
+pub(crate) fn try_read(files: &CertificateFiles, hosts: &[Host]) -> Result<(), String> {
+    read(files, hosts).map(drop)
 }
 
 /// A pair, if it can be used for these hosts.

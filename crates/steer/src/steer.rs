@@ -1,6 +1,7 @@
 //! What a proxy is asked for.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use tokio::{
 };
 use turnout_traffic::{
     Authority, Repository,
-    control::{Answer, Counters, Request, Status},
+    control::{Answer, Code, Counters, Refusal, Request, Shown, Status},
 };
 
 use crate::{
@@ -145,6 +146,23 @@ impl Steer {
     /// See [`SteerError`].
     pub async fn authority(&self, authority: Option<Authority>) -> Result<bool, SteerError> {
         self.done(&Request::Authority { authority }, "authority").await
+    }
+
+    /// Whether it could listen there and use these certificates; nothing is changed. Answers what it could not, a line each;
+    /// `None`: this proxy is older than the question.
+    ///
+    /// # Errors
+    /// See [`SteerError`].
+    pub async fn tries(&self, listen: Vec<SocketAddr>, tls: Vec<Shown>) -> Result<Option<Vec<String>>, SteerError> {
+        match self.ask(&Request::Try { listen, tls }, "try").await {
+            Ok(Answered { answer: Answer::Done { .. }, .. }) => Ok(Some(Vec::new())),
+            Ok(Answered { answer, .. }) => Err(self.other("try", &answer)),
+            Err(SteerError::Refused(Refusal { code: Code::Malformed, .. })) => Ok(None),
+            Err(SteerError::Refused(Refusal { code: Code::Mistaken, mistakes, .. })) => {
+                Ok(Some(mistakes.into_iter().map(|mistake| mistake.message).collect()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn done(&self, request: &Request, asked: &str) -> Result<bool, SteerError> {

@@ -344,6 +344,15 @@ pub enum Note {
         /// The port in the container.
         port: u16,
     },
+    /// A route that is said takes the place of all published ports of its target: nobody listens on this one.
+    NotListened {
+        /// Where the Compose file publishes it.
+        listen: Listen,
+        /// The service that publishes it.
+        service: String,
+        /// The port in the container.
+        port: u16,
+    },
     /// `app_protocol` says nothing that turnout knows.
     UnknownAppProtocol {
         /// The service whose port has it.
@@ -404,6 +413,11 @@ impl fmt::Display for Note {
             Note::PortChosen { service, port } => write!(
                 f,
                 "{service} publishes its port {port} without one of the host: turnout chooses one and keeps it"
+            ),
+            Note::NotListened { listen, service, port } => write!(
+                f,
+                "nobody listens on {listen}, where {service} publishes {port}: a route to {service}:{port} is said, and takes the \
+                 place of all published ports of it; write a route for each listener that is to be there"
             ),
             Note::UnknownAppProtocol { service, word } => {
                 write!(f, "app_protocol {word} of {service} is no word that turnout knows: the gate asks the container")

@@ -25,11 +25,27 @@ pub(crate) fn routes(
     }
     let mut routes = said.map(|(said, source)| said_routes(view, classes, said, source, refused)).unwrap_or_default();
     // Port by port, so that a line about one of them does not take the others away.
-    let mut published = published(view, classes, notes);
-    published.retain(|it| !routes.iter().any(|said| (&said.service, said.port) == (&it.service, it.port)));
+    let replaced = |it: &Route| routes.iter().any(|said| (&said.service, said.port) == (&it.service, it.port));
+    let (replaced, published): (Vec<_>, Vec<_>) = published(view, classes, notes).into_iter().partition(replaced);
+    notes.extend(replaced.into_iter().filter_map(|it| not_listened(it, &routes)));
     routes.extend(published);
     routes.extend(behind_single_fronts(view, classes, refused));
     routes
+}
+
+/// What is published and no route listens on, because others to the same port are said.
+fn not_listened(published: Route, said: &[Route]) -> Option<Note> {
+    let Listen::Host { addresses, port: Some(port) } = published.listen else { return None };
+    let is_said = |address: &IpAddr| {
+        said.iter().any(|route| match &route.listen {
+            Listen::Host { addresses, port: known } => *known == Some(port) && addresses.contains(address),
+            Listen::Gateway { .. } | Listen::Other { .. } => false,
+        })
+    };
+    let addresses: Vec<IpAddr> = addresses.into_iter().filter(|address| !is_said(address)).collect();
+    let listen = Listen::Host { addresses, port: Some(port) };
+    let is_any = !matches!(&listen, Listen::Host { addresses, .. } if addresses.is_empty());
+    is_any.then_some(Note::NotListened { listen, service: published.service, port: published.port })
 }
 
 fn said_routes(

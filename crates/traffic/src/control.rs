@@ -17,7 +17,8 @@ use crate::{
     check::{self, Placed},
     mistake::{Mistakes, quoted},
     reading::Reading,
-    table::{Repository, Route},
+    spot::Host,
+    table::{CertificateFiles, Repository, Route},
     tree::{Tree, parsed},
 };
 
@@ -68,12 +69,30 @@ pub enum Request {
         /// The page, in HTML; without one a line of text is answered.
         page: Option<String>,
     },
+    /// Whether it could be served so: nothing is changed. What could not is refused, each in a mistake with its path.
+    Try {
+        /// Addresses that would be listened on.
+        listen: Vec<SocketAddr>,
+        /// Files with certificates that would be read.
+        tls: Vec<Shown>,
+    },
     /// Certificates of routes with [`crate::Tls::Acme`] are to be obtained there from now on, or, without one, no longer. It is kept,
     /// and those that are there are used on.
     Authority {
         /// Whose terms somebody agreed to.
         authority: Option<Authority>,
     },
+}
+
+/// A certificate that would be shown to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// Where it is.
+    #[serde(flatten)]
+    pub files: CertificateFiles,
+    /// Hosts that it has to name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
 }
 
 /// As [`Request`] is written.
@@ -103,6 +122,10 @@ enum Written<'r> {
         on: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         page: Option<&'r str>,
+    },
+    Try {
+        listen: &'r [SocketAddr],
+        tls: &'r [Shown],
     },
     Authority {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +160,7 @@ impl Request {
             Request::Maintain { repository, on, page } => {
                 Written::Maintain { repository, on: *on, page: page.as_deref() }
             }
+            Request::Try { listen, tls } => Written::Try { listen, tls },
             Request::Authority { authority } => Written::Authority { authority: authority.as_ref() },
         };
         line(&Versioned { version: VERSION, said })
@@ -172,6 +196,7 @@ impl Request {
             "hold" => reading.of_one(&tree).map(|repository| Request::Hold { repository }),
             "resume" => reading.of_one(&tree).map(|repository| Request::Resume { repository }),
             "maintain" => reading.maintain(&tree),
+            "try" => reading.tries(&tree),
             "authority" => reading.authority_or_none(&tree),
             word => {
                 let message = format!("{} is not known; known are: {KNOWN}", quoted(word));
@@ -187,7 +212,7 @@ impl Request {
 }
 
 /// For whoever asks for something else.
-const KNOWN: &str = "apply, reload, status, metrics, counters, hold, resume, maintain, authority";
+const KNOWN: &str = "apply, reload, status, metrics, counters, hold, resume, maintain, try, authority";
 
 impl Reading {
     fn of_one(&mut self, tree: &Tree) -> Option<String> {
@@ -201,6 +226,27 @@ impl Reading {
         let on = self.required_switch(&fields, "on");
         let page = self.page(&fields)?;
         Some(Request::Maintain { repository: repository?, on: on?, page })
+    }
+
+    fn tries(&mut self, tree: &Tree) -> Option<Request> {
+        let fields = self.fields("", tree, &["version", "request", "listen", "tls"], &[])?;
+        let listed = |reading: &mut Reading, key: &str| {
+            reading.required(&fields, key).and_then(|tree| reading.list(key, tree, 0, bounds::ROUTES))
+        };
+        let (addresses, pairs) = (listed(self, "listen"), listed(self, "tls"));
+        let (mut listen, mut tls) = (Vec::new(), Vec::new());
+        for (index, tree) in addresses?.iter().enumerate() {
+            listen.extend(self.address(&format!("listen[{index}]"), tree));
+        }
+        for (index, tree) in pairs?.iter().enumerate() {
+            let path = format!("tls[{index}]");
+            let Some(pair) = self.fields(&path, tree, &["certificate", "key", "hosts"], &[]) else { continue };
+            let hosts = self.each_once(&pair, "hosts", bounds::HOSTS, Host::read);
+            if let (Some(files), Some(hosts)) = (self.certificate_files(&pair), hosts) {
+                tls.push(Shown { files, hosts });
+            }
+        }
+        Some(Request::Try { listen, tls })
     }
 
     fn authority_or_none(&mut self, tree: &Tree) -> Option<Request> {

@@ -270,8 +270,12 @@ impl Reading {
             return (word == ACME).then_some(Tls::Acme);
         }
         let fields = self.fields(path, tree, &["certificate", "key"], &[])?;
+        self.certificate_files(&fields).map(Tls::Files)
+    }
+
+    pub(crate) fn certificate_files(&mut self, fields: &Fields<'_>) -> Option<CertificateFiles> {
         let mut file = |key: &str| {
-            let text = self.required_text(&fields, key)?;
+            let text = self.required_text(fields, key)?;
             if !text.starts_with('/') || text.len() > bounds::FILE || text.contains(char::is_control) {
                 self.wrong(fields.at(key), format!("{} is no path of a file that begins with /", quoted(text)));
                 return None;
@@ -279,7 +283,7 @@ impl Reading {
             Some(text.to_owned())
         };
         let (certificate, key) = (file("certificate"), file("key"));
-        Some(Tls::Files(CertificateFiles { certificate: certificate?, key: key? }))
+        Some(CertificateFiles { certificate: certificate?, key: key? })
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {

@@ -535,7 +535,7 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status, metrics, counters, hold, resume, maintain, authority",
+            "`stauts` is not known; known are: apply, reload, status, metrics, counters, hold, resume, maintain, try, authority",
         ),
         (json!({"version": 1, "request": "counters"}).to_string(), Code::Mistaken, "repository: is missing"),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
@@ -554,6 +554,12 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
             json!({"version": 1, "request": "status", "of": "shop"}).to_string(),
             Code::Mistaken,
             "of: unknown key; known here: version, request",
+        ),
+        (
+            json!({"version": 1, "request": "try", "listen": ["80"], "tls": [{"certificate": "a", "key": "/b"}]})
+                .to_string(),
+            Code::Mistaken,
+            "listen[0]: `80` is no address with a port",
         ),
         (apply(json!([grpc])).to_string(), Code::Mistaken, "routes[0].protocol: `grpc` is not known"),
         (apply(json!({})).to_string(), Code::Mistaken, "routes: is an object; a list is wanted"),

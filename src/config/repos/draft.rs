@@ -6,6 +6,7 @@ use super::{
     TimeoutOverrides, TokenSource,
     choices::{Builder, Divergence, Filters, Orphans, OutsidePaths, Rebuild},
     mounted::MountedChanges,
+    switching::Switching,
 };
 use crate::yaml::Pos;
 
@@ -45,5 +46,5 @@ pub(super) struct Draft {
     pub(super) keep_images: Option<usize>,
     pub(super) min_free_disk: Option<u64>,
     pub(super) secret: Option<TokenSource>,
-    pub(super) switch: Option<serde_json::Value>,
+    pub(super) switch: Option<Switching>,
 }

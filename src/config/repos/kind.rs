@@ -242,7 +242,7 @@ impl Given<'_> {
         Some(mounted::read(self.entry, self.at, notes))
     }
 
-    pub(super) fn blue_green(&self, notes: &mut Notes) -> Option<serde_json::Value> {
+    pub(super) fn blue_green(&self, notes: &mut Notes) -> Option<switching::Switching> {
         switching::read(self.entry, self.at, notes)
     }
 

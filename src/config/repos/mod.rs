@@ -28,6 +28,7 @@ pub use fallback::{Fallback, fallback};
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges, mounted_words};
 pub use names::project_from;
 pub use parse::{parse, parse_sound};
+pub use switching::SwitchPlaces;
 pub(crate) use switching::{AUTO, OFF};
 
 use super::mistake::Mistake;
@@ -125,6 +126,8 @@ pub struct Repo {
     pub min_free_disk: u64,
     /// How it is deployed blue/green: `auto`, or a mapping; `None`: in place.
     pub switch: Option<serde_json::Value>,
+    /// Where that stands.
+    pub switch_places: SwitchPlaces,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }

@@ -7,8 +7,11 @@ use std::{
 };
 
 use super::{
-    KEEP_IMAGES, LookAt, MAX_CHECKOUT, MAX_FETCH, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names,
-    switching,
+    KEEP_IMAGES, LookAt, MAX_CHECKOUT, MAX_FETCH, MIN_FREE_DISK, PathState, Repo,
+    draft::Draft,
+    fields::Notes,
+    names,
+    switching::{self, Switching},
 };
 use crate::yaml::Pos;
 
@@ -69,6 +72,9 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
                 "that is right only if their .env files name different COLORs",
             );
         }
+        let switch = draft.switch.filter(|switch| switch.said != switching::OFF);
+        let (switch, switch_places) = switch.map(|Switching { said, places }| (said, places)).unzip();
+        let switch_places = switch_places.unwrap_or_default();
         repos.push(Repo {
             name,
             path,
@@ -95,7 +101,8 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             filters: draft.filters.unwrap_or_default(),
             outside_paths: draft.outside_paths.unwrap_or_default(),
             builder: draft.builder.unwrap_or_default(),
-            switch: draft.switch.filter(|said| said != switching::OFF),
+            switch,
+            switch_places,
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
             orphans: draft.orphans.unwrap_or_default(),
             keep_images: draft.keep_images.unwrap_or(KEEP_IMAGES),

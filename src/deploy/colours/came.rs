@@ -2,6 +2,7 @@
 
 use super::{
     super::{Failure, Prepared},
+    reroute::Rerouted,
     way::Way,
 };
 use crate::{engine::EngineError, rollout::Bake, store::StoreError};
@@ -10,6 +11,8 @@ use crate::{engine::EngineError, rollout::Bake, store::StoreError};
 pub enum Planned {
     /// The live colour is as it should be: a plan without steps.
     Nothing(Box<Prepared>),
+    /// Its containers are as they should be, and its routes are not: a plan without steps, and what changes.
+    Rerouted(Box<Prepared>, Box<Rerouted>),
     /// Nobody lived to record a switch, which bakes from now on.
     Baking(Bake),
     /// There is something to do.

@@ -60,6 +60,7 @@ pub(super) fn staying_routes(published: &[Published], drain: u64, stays: impl Fn
             targets: vec![SocketAddr::new(*one.addresses.first()?, one.port)],
             // Engines are not asked for a page.
             http: switch::not_http(one.port).map(|_| false),
+            is_said: None,
             page: "/".to_owned(),
             patience: PATIENCE,
             hosts: Vec::new(),

@@ -309,6 +309,7 @@ fn made(
             port: route.port,
             targets: (0..replicas).map(|more| SocketAddr::new(LOOPBACK, first.saturating_add(more))).collect(),
             http: route.spoken.protocol().map(|protocol| protocol == Spoken::Http),
+            is_said: Some(route.spoken.protocol().is_some()),
             page: gate.page.value.clone(),
             patience: millis(gate.timeout.value.as_std()),
             hosts: route.hosts.clone(),

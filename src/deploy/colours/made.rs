@@ -106,6 +106,9 @@ pub struct MadeRoute {
     pub targets: Vec<SocketAddr>,
     /// Whether requests are told apart; `None`: the gate asks the containers.
     pub http: Option<bool>,
+    /// What is spoken there was known without asking the containers. `None`: of an earlier turnout, which did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_said: Option<bool>,
     /// The page that the gate asks for.
     pub page: String,
     /// How long the gate may take, in milliseconds.
@@ -338,6 +341,7 @@ pub(super) mod tests {
                 port: 80,
                 targets: vec!["127.0.0.1:20001".parse().unwrap()],
                 http: Some(true),
+                is_said: None,
                 page: "/".to_owned(),
                 patience: 1_000,
                 hosts: vec!["shop.example.org".to_owned()],

@@ -1,20 +1,27 @@
 //! Which colour is next, and whether there is anything to do at all. Reads, changes nothing but what the live colour lacks.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use super::{
-    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed, stack::Stack},
+    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed, stack::Stack, wanted},
     came::Planned,
     lead::Lead,
     look::{self, Looked, Looking},
     made::{Made, MadeSnapshot},
-    memory, snapshots,
+    memory,
+    reroute::counts_later,
+    snapshots,
     stands::Stands,
+    tried,
     way::{self, Adopts, How, Making, Way},
     with::{Which, With},
 };
 use crate::{
     compose::model::Project,
+    config::Repo,
     engine::Engine,
     git,
     report::Reporter,
@@ -69,22 +76,29 @@ impl Deployer {
             let moves = self.prepared(With::of(of), &looked, Which::Colour, Some(commit)).await?;
             let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
             if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() && !asks {
-                recorder.info(format!("{} is live and as it should be", live.project));
-                if job.past {
-                    // What it runs is what that commit makes, too.
-                    self.note_left_behind(of, &stands).await?;
+                let rerouted = self.rerouted(repo, &stands, &looked).await?;
+                match rerouted.as_ref().map(|rerouted| &rerouted.needs_colour) {
+                    None => recorder.info(format!("{} is live and as it should be", live.project)),
+                    Some(None) => recorder.info(format!(
+                        "{} is live, and its containers are as they should be: its routes are set anew, and no new colour is made",
+                        live.project
+                    )),
+                    Some(Some(why)) => recorder.info(format!("the routes of {} change: {why}", live.project)),
                 }
-                return Ok(Planned::Nothing(Box::new(moves)));
+                if rerouted.as_ref().is_none_or(|rerouted| rerouted.needs_colour.is_none()) {
+                    if job.past {
+                        // What it runs is what that commit makes, too.
+                        self.note_left_behind(of, &stands).await?;
+                    }
+                    counts_later(&stands, &looked)?.into_iter().for_each(|line| recorder.info(line));
+                    let Some(rerouted) = rerouted else { return Ok(Planned::Nothing(Box::new(moves))) };
+                    rerouted.lines.iter().for_each(|line| recorder.info(line.clone()));
+                    self.refuse_untaken(repo, &looked, &BTreeSet::new(), recorder).await?;
+                    return Ok(Planned::Rerouted(Box::new(moves), Box::new(rerouted)));
+                }
             }
             if looked.derived.by == By::Color && !asks {
-                return Err(Failure::new(format!(
-                    "{} changed, and COLOR in {} still names {}, which is live",
-                    repo.name, repo.env_file, live.colour
-                ))
-                .hint(format!(
-                    "with `by: color` a deployment goes where COLOR says: write COLOR={} and deploy",
-                    looked.derived.colours.partner
-                )));
+                return Err(names_the_live_one(repo, &live.colour, &looked));
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
@@ -104,6 +118,8 @@ impl Deployer {
         if let Some(before) = before {
             looked.bring_over(&engine, before).await?;
         }
+        let own = listened_in_place(&engine, adopts.as_ref()).await?;
+        self.refuse_untaken(repo, &looked, &own, recorder).await?;
         self.refuse_written(&stands, &looked.made).await?;
         if let Some(live) = stands.live() {
             memory::require(&engine, repo, live, &looked.made).await?;
@@ -112,6 +128,8 @@ impl Deployer {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
             None => format!("nothing is live yet; the first colour is {colour}"),
         });
+        let listeners = self.listeners_change(repo, &stands, (&engine, adopts.as_ref()), &looked).await?;
+        listeners.into_iter().for_each(|line| recorder.info(format!("with the switch {line}")));
         let anew = way::staying_anew(adopts.as_ref());
         let stays = self.prepared(With::of(of), &looked, anew, Some(commit)).await?;
         let moves = self.prepared(With::of(of), &looked, Which::Fresh, Some(commit)).await?;
@@ -203,21 +221,40 @@ impl Deployer {
     /// A commit that was taken back is not tried again unless somebody asks for it.
     async fn refuse_reverted(&self, of: Of<'_>, stands: &Stands, commit: &str) -> Result<(), Failure> {
         let Of { job, repo, .. } = of;
-        let is_live = stands.live().is_some_and(|live| live.commit.as_deref() == Some(commit));
-        if job.pinned || job.force_rebuild || is_live {
+        match job.pinned || job.force_rebuild {
+            true => Ok(()),
+            false => self.refuse_taken_back(repo, stands, commit).await,
+        }
+    }
+
+    /// See [`Deployer::refuse_reverted`], where nobody asked for it by name.
+    pub(super) async fn refuse_taken_back(&self, repo: &Repo, stands: &Stands, commit: &str) -> Result<(), Failure> {
+        if stands.live().is_some_and(|live| live.commit.as_deref() == Some(commit)) {
             return Ok(());
         }
         let why = self.store.why_reverted(&repo.name, commit).await.map_err(|error| Failure::new(error.to_string()))?;
         let Some((why, at)) = why else { return Ok(()) };
         let ago = super::super::now_ms().saturating_sub(at) / 1_000;
         let what = git::short(commit);
-        Err(Failure::new(format!("{what} was taken back {ago} s ago: {why}; it is not tried again by itself")).hint(
-            format!(
-                "push a newer commit, or deploy this one all the same: turnout deploy {} --commit {}",
-                repo.name,
-                git::short(commit)
-            ),
-        ))
+        Err(Failure::new(format!("{what} was taken back {ago} s ago: {why}; it is not tried again by itself"))
+            .hint(wanted::all_the_same(&repo.name, commit)))
+    }
+
+    /// What turnout-proxy could not listen on or show is refused before anything is built. `own`: see [`tried`].
+    async fn refuse_untaken(
+        &self,
+        repo: &Repo,
+        looked: &Looked,
+        own: &BTreeSet<SocketAddr>,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Failure> {
+        match tried::tried(&self.planner.settings, &looked.derived, own).await {
+            Ok(lines) => tried::refusal(&repo.name, &lines).map_or(Ok(()), Err),
+            Err(untried) => {
+                reporter.warn(untried.text());
+                Ok(())
+            }
+        }
     }
 
     /// Plans one of the two projects of a look.
@@ -255,6 +292,25 @@ impl Deployer {
         self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel).await
     }
 }
+
+/// With `by: color` something changed, and nobody said that the colour is to.
+pub(super) fn names_the_live_one(repo: &Repo, live: &str, looked: &Looked) -> Failure {
+    Failure::new(format!("{} changed, and COLOR in {} still names {live}, which is live", repo.name, repo.env_file))
+        .hint(format!(
+            "with `by: color` a deployment goes where COLOR says: write COLOR={} and deploy",
+            looked.derived.colours.partner
+        ))
+}
+
+/// Listeners of what runs in place: they go over to turnout-proxy.
+pub(super) async fn listened_in_place(
+    engine: &Engine,
+    adopts: Option<&Adopts>,
+) -> Result<BTreeSet<SocketAddr>, Failure> {
+    let Some(adopts) = adopts else { return Ok(BTreeSet::new()) };
+    Ok(engine.published(&adopts.project).await?.into_iter().map(|one| one.on).collect())
+}
+
 /// The colour that does not get the requests.
 pub(super) fn next_colour(looked: &Looked, stands: &Stands, named: &str) -> String {
     let colours = &looked.derived.colours;

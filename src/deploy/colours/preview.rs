@@ -6,17 +6,22 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts,
-    look::{self, Looking},
+    look::{self, Looked, Looking},
     memory, mistaken, obtained, other,
-    plan::next_colour,
+    plan::{listened_in_place, names_the_live_one, next_colour},
+    reroute::counts_later,
+    stands::Stands,
+    tried,
+    way::Adopts,
     with::{Which, With},
 };
 use crate::{
     config::Repo,
     engine::Engine,
+    files, git,
     plan::Plan,
     report::{Reporter, Silent},
-    switch::{self, Derived, Said, refusal::Cause},
+    switch::{self, Derived, Said, refusal::Cause, said::By},
 };
 
 impl Deployer {
@@ -53,6 +58,9 @@ impl Deployer {
             text.push_str("\nnothing is planned until that is written\n");
             return Ok((None, text));
         }
+        if let Some(failure) = self.taken_back(repo, &stands, asked, seen).await? {
+            return Ok((None, with_refusals(text, vec![failure])));
+        }
         let looking =
             Looking { planner: &self.planner, store: &self.store, repo, view: seen.view.clone(), engine: &engine };
         let with =
@@ -62,9 +70,28 @@ impl Deployer {
             let looked = look::look(&looking, &live.colour, &staying).await?;
             let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
             let moves = self.prepared(with, &looked, Which::Colour, commit).await?;
-            if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() {
-                text.push_str(&format!("\n{} is live and as it should be: nothing to do\n", live.project));
-                return Ok((Some(moves.plan), text));
+            let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
+            if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() && !asks {
+                let rerouted = self.rerouted(repo, &stands, &looked).await?;
+                let why = rerouted.as_ref().and_then(|rerouted| rerouted.needs_colour.as_ref());
+                let Some(why) = why else {
+                    if rerouted.is_some()
+                        && let Some(failure) = self.untaken(repo, &looked, None, (&engine, reporter)).await?
+                    {
+                        return Ok((None, with_refusals(text, vec![failure])));
+                    }
+                    text.push_str(&match rerouted {
+                        None => format!("\n{} is live and as it should be: nothing to do\n", live.project),
+                        Some(rerouted) => format!("\n{}", rerouted.text()),
+                    });
+                    let later = counts_later(&stands, &looked)?;
+                    later.into_iter().for_each(|line| text.push_str(&format!("{line}\n")));
+                    return Ok((Some(moves.plan), text));
+                };
+                text.push_str(&format!("\nthe routes of {} change: {why}\n", live.project));
+            }
+            if looked.derived.by == By::Color && !asks {
+                return Ok((None, with_refusals(text, vec![names_the_live_one(repo, &live.colour, &looked)])));
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
@@ -82,12 +109,11 @@ impl Deployer {
             (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
             (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
         }
-        let mut refused = self.refuse_moved(repo, &engine, &stands, &looked).await.err();
-        if let (None, Some(live)) = (&refused, stands.live()) {
-            refused = memory::require(&engine, repo, live, &looked.made).await.err();
-        }
-        if let Some(failure) = refused {
-            text.push_str(&format!("\nrefused: {}\n  {}\n", failure.summary, failure.hint.unwrap_or_default()));
+        let listeners = self.listeners_change(repo, &stands, (&engine, adopts.as_ref()), &looked).await?;
+        listeners.into_iter().for_each(|line| text.push_str(&format!("with the switch {line}\n")));
+        let refused = self.refused_later(repo, &engine, &stands, (&looked, adopts.as_ref()), reporter).await?;
+        if !refused.is_empty() {
+            return Ok((None, with_refusals(text, refused)));
         }
         let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
         let moves = self.prepared(with, &looked, Which::Fresh, commit).await?;
@@ -99,7 +125,73 @@ impl Deployer {
     }
 }
 
+/// Refusals, each with what to do; nothing is planned then.
+fn with_refusals(mut text: String, refused: Vec<Failure>) -> String {
+    for Failure { summary, hint, .. } in refused {
+        text.push_str(&format!("\nrefused: {summary}\n"));
+        hint.into_iter().for_each(|hint| text.push_str(&format!("  {hint}\n")));
+    }
+    text.push_str("\nnothing is planned until that is put right\n");
+    text
+}
+
 impl Deployer {
+    /// What a deployment to the next colour would refuse before it builds.
+    async fn refused_later(
+        &self,
+        repo: &Repo,
+        engine: &Engine,
+        stands: &Stands,
+        (looked, adopts): (&Looked, Option<&Adopts>),
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<Failure>, Failure> {
+        let mut refused: Vec<Failure> = Vec::new();
+        refused.extend(self.refuse_moved(repo, engine, stands, looked).await.err());
+        refused.extend(self.refuse_written(stands, &looked.made).await.err());
+        refused.extend(self.untaken(repo, looked, adopts, (engine, reporter)).await?);
+        if let (true, Some(live)) = (refused.is_empty(), stands.live()) {
+            refused.extend(memory::require(engine, repo, live, &looked.made).await.err());
+        }
+        Ok(refused)
+    }
+
+    /// That the commit was taken back, and is not tried again by itself. What is checked out counts where nothing was fetched.
+    async fn taken_back(
+        &self,
+        repo: &Repo,
+        stands: &Stands,
+        asked: &Asked<'_>,
+        seen: &Seen,
+    ) -> Result<Option<Failure>, Failure> {
+        if asked.rebuild {
+            return Ok(None);
+        }
+        let path = repo.real_path.clone();
+        let commit = match &seen.commit {
+            Some(commit) => commit.clone(),
+            None => files::blocking(move || git::head(&path)).await??.commit,
+        };
+        Ok(self.refuse_taken_back(repo, stands, &commit).await.err())
+    }
+
+    /// What turnout-proxy could not listen on or show.
+    async fn untaken(
+        &self,
+        repo: &Repo,
+        looked: &Looked,
+        adopts: Option<&Adopts>,
+        (engine, reporter): (&Engine, &dyn Reporter),
+    ) -> Result<Option<Failure>, Failure> {
+        let own = listened_in_place(engine, adopts).await?;
+        match tried::tried(&self.planner.settings, &looked.derived, &own).await {
+            Ok(lines) => Ok(tried::refusal(&repo.name, &lines)),
+            Err(untried) => {
+                reporter.warn(untried.text());
+                Ok(None)
+            }
+        }
+    }
+
     /// Listeners that another repository of the list wants as well, deployed or not; and of which that is not known.
     async fn clashes(&self, repo: &Repo, derived: &Derived, engine: &Engine) -> (Vec<String>, Vec<String>) {
         let list = self.planner.repos.current();

@@ -24,6 +24,12 @@ impl Drive<'_> {
                 self.found.prepared = Some(*prepared);
                 Ok(Fact::Planned)
             }
+            Planned::Rerouted(prepared, rerouted) => {
+                let plan = Some(self.of.recorder.clean(&rerouted.text()));
+                self.found.update = Update { plan, ..self.deployer.planned(self.of, &prepared).await? };
+                (self.found.prepared, self.found.rerouted) = (Some(*prepared), Some(*rerouted));
+                Ok(Fact::Planned)
+            }
             Planned::Baking(bake) => Ok(Fact::Baking { bake }),
             Planned::Way(way) => {
                 let (project, plan) = (Some(way.project.clone()), Some(self.of.recorder.clean(&way.text())));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::{Done, Drive, Ended, Found};
 use crate::{
     deploy::{
-        Deployer, Failure, called_off, clock, guard, leftovers, of::Of, outcome, prepared::Prepared, trigger, wanted,
-        watch_on,
+        Deployer, Failure, called_off, clock, colours::Rerouted, guard, leftovers, of::Of, outcome, prepared::Prepared,
+        trigger, wanted, watch_on,
     },
     engine::{ApplyError, ContainerRef, EngineError},
     plan::Action as Step,
@@ -21,6 +21,9 @@ impl Drive<'_> {
     /// Carries the plan out.
     pub(super) async fn apply(&mut self) -> Result<Fact, Ended> {
         let Of { repo, timeouts, recorder, cancel, .. } = self.of;
+        if let Some(rerouted) = &self.found.rerouted {
+            self.deployer.reroute(self.of, rerouted).await?;
+        }
         let Some(prepared) = &self.found.prepared else { return Err(guard::fault("nothing was planned").into()) };
         let Prepared { loaded, decision, plan, engine, .. } = prepared;
         if !plan.steps.is_empty() {
@@ -91,9 +94,10 @@ impl Drive<'_> {
         let built = plan.steps.iter().any(|step| matches!(step.action, Step::Build { .. }));
         let keep = self.deployer.planner.settings.keep_build_cache.filter(|_| built);
         leftovers::tidy(&self.deployer.tidy, engine, repo, &project.name, keep, recorder, cancel).await;
-        let Found { commit, branch, by_hand, .. } = &self.found;
+        let Found { commit, branch, by_hand, rerouted, .. } = &self.found;
         let reached = wanted::reached(store, job, repo, commit, branch, recorder).await?;
-        let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand.clone()].concat(), commit);
+        let more = [doubtful.restarted, by_hand.clone()].concat();
+        let summary = outcome::summary(&prepared, &report, rerouted.as_ref().map(Rerouted::summary), &more, commit);
         let watch = watch_on::from(engine, looked, timeouts.watch).await;
         self.found.done = Some(Done { project: project.name.clone(), summary, commit: commit.clone(), reached, watch });
         Ok(Fact::Settled { watch: watch.map(|watch| watch.until) })

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Deployer, Failure, by_hand, called_off,
-    colours::{self, Broke, Unplanned, Unswitch, Way},
+    colours::{self, Broke, Rerouted, Unplanned, Unswitch, Way},
     failure::Engine as EngineIs,
     guard, now_ms,
     of::Of,
@@ -67,6 +67,8 @@ struct Found {
     /// What lies in the work tree otherwise than in the commit, in words.
     by_hand: Vec<String>,
     prepared: Option<Prepared>,
+    /// Beside a plan without steps: routes that are set anew.
+    rerouted: Option<Rerouted>,
     report: Option<Report>,
     /// From one colour to another, where the repository is deployed blue/green.
     way: Option<Way>,
@@ -260,6 +262,9 @@ impl<'a> Drive<'a> {
     /// Brings the work tree to the commit.
     async fn fetch(&mut self) -> Result<Fact, Ended> {
         let Of { job, repo, timeouts, recorder, cancel } = self.of;
+        if let Some(mistake) = self.deployer.planner.mistake_in_list() {
+            recorder.warn(mistake);
+        }
         if repo.switch.is_some()
             && let Err(failure) = self.deployer.takes_back(&repo.name).await
         {

@@ -88,6 +88,9 @@ pub struct RepoStatus {
     /// The newest commit that was pushed and that no deployment has brought yet.
     #[serde(default)]
     pub behind: Option<WantedCommit>,
+    /// That one was taken back: it is deployed again only where somebody asks for it by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind_taken_back: bool,
     /// What runs was asked for by name, and is not what the branch has.
     #[serde(default)]
     pub by_hand: Option<ByHand>,

@@ -13,9 +13,16 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 use tempfile::TempDir;
 use turnout_steer::{Applied, Ensured, Start, Steer, SteerError, ensure};
-use turnout_traffic::control::Code;
+use turnout_traffic::{
+    CertificateFiles,
+    control::{Code, Shown},
+    spot::Host,
+};
 
-use crate::support::{Client, Container, Place, free_address, own_ip, repository, route, until};
+use crate::{
+    support::{Client, Container, Place, free_address, own_ip, repository, route, until},
+    tls::Authority,
+};
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
@@ -44,6 +51,45 @@ fn routes_are_applied_once_and_say_their_serial() {
         assert!(unknown.to_string().contains("refused `hold blog`: blog is not known here"), "{unknown}");
     });
     assert_eq!(Client::to(listen).line(), "red");
+}
+
+#[test]
+fn what_could_not_be_served_is_told_and_nothing_is_changed() {
+    let (red, listen, place, authority) = (Container::named("red"), free_address(), Place::new(), Authority::new());
+    let _proxy = place.start(&[]);
+    let steer = Steer::new(place.socket());
+    let taken = TcpListener::bind((own_ip(), 0)).unwrap();
+    let taken_at = taken.local_addr().unwrap();
+    let signed = authority.signs("a", &["a.example"]);
+    let file = |key: &str| signed[key].as_str().unwrap().to_owned();
+    let shown = |certificate: String, key: String, host: &str| Shown {
+        files: CertificateFiles { certificate, key },
+        hosts: vec![Host::read(host).unwrap()],
+    };
+    run(async {
+        let wanted = repository(3, &json!([route(listen, "red", 3, red.address)]));
+        steer.apply("shop", &wanted).await.unwrap();
+        let well = shown(file("certificate"), file("key"), "a.example");
+        let free = free_address();
+        assert_eq!(steer.tries(vec![listen, free], vec![well.clone()]).await.unwrap(), Some(Vec::new()));
+        assert!(TcpStream::connect(free).is_err(), "nobody listens there");
+        let beside = std::net::SocketAddr::new("0.0.0.0".parse().unwrap(), listen.port());
+        let not = vec![
+            well,
+            shown(file("certificate"), "/nowhere".to_owned(), "a.example"),
+            shown(file("certificate"), file("key"), "b.example"),
+        ];
+        let said = steer.tries(vec![taken_at, beside], not).await.unwrap().unwrap();
+        for (line, begins, has) in [
+            (0, format!("cannot listen on {taken_at}: Address already in use"), "`ss -ltnp`"),
+            (1, format!("cannot listen on {beside}: "), "is listened on until this change: take that route away first"),
+            (2, "/nowhere cannot be read by turnout-proxy's user".to_owned(), "No such file"),
+            (3, file("certificate"), "does not name `b.example`"),
+        ] {
+            assert!(said[line].starts_with(&begins) && said[line].contains(has), "{said:?}");
+        }
+        assert_eq!((said.len(), steer.status().await.unwrap().serial), (4, 1));
+    });
 }
 
 /// What is said is larger than what a socket takes at once, and so is the answer.

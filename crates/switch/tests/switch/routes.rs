@@ -92,9 +92,24 @@ fn said_routes_take_the_place_of_the_published_port() {
             "0.0.0.0:82 and [::]:82 -> web:8002 asked in the gate"
         ]
     );
+    let told = "nobody listens on 0.0.0.0:80 and [::]:80, where web publishes 8000: a route to web:8000 is said";
+    assert!(derived.notes.iter().any(|note| note.to_string().starts_with(told)), "{:?}", derived.notes);
     assert!(derived.routes[0].strip_path && derived.routes[0].listen.is_loopback());
     let second = &derived.routes[1];
     assert_eq!((second.proxied_by.as_slice(), second.proxy_protocol), (&["10.0.0.0/8".to_owned()][..], Some(2)));
+}
+
+#[test]
+fn of_a_published_port_what_no_route_listens_on_is_told() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}}";
+    let told = |listen: &str| {
+        let derived = derived_as(text, &no_facts(), &json!({"routes": [{"listen": listen, "to": "web:8000"}]}));
+        let notes = derived.notes.iter().map(ToString::to_string).filter(|note| note.starts_with("nobody listens"));
+        notes.map(|note| note.split(',').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told("80"), Vec::<String>::new());
+    assert_eq!(told("0.0.0.0:80"), ["nobody listens on [::]:80"]);
+    assert_eq!(told("81"), ["nobody listens on 0.0.0.0:80 and [::]:80"]);
 }
 
 #[test]

@@ -1,0 +1,291 @@
+//! How the routes that a colour was made with differ from those that the files want by now. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use super::made::{Made, MadeRoute, MadeTls, Speaks};
+use crate::{
+    engine::Published,
+    switch::{
+        Derived,
+        derived::{Listen, Route},
+    },
+};
+
+/// Listeners, each with the routes on it.
+type ByListener<'m> = BTreeMap<SocketAddr, Vec<&'m MadeRoute>>;
+
+/// What listeners are told with: why they are there, and whose else they are.
+pub(super) struct About<'a> {
+    /// What was derived.
+    pub derived: &'a Derived,
+    /// Listeners of other repositories: they stay open.
+    pub others: &'a BTreeSet<SocketAddr>,
+}
+
+/// Routes as they are wanted now, with what the gate has learned of those that lead to the same port. `http` is `None` where it
+/// has to ask.
+pub(super) fn learned(before: &[MadeRoute], wanted: &[MadeRoute]) -> Vec<MadeRoute> {
+    let known = |route: &MadeRoute| {
+        before.iter().find(|one| {
+            let same =
+                (&one.service, one.port, one.proxy_protocol) == (&route.service, route.port, route.proxy_protocol);
+            // TLS that containers speak is told apart by hosts, or not.
+            let as_before = one.http == Some(true) || one.hosts.is_empty() == route.hosts.is_empty();
+            same && as_before && one.is_said != Some(true)
+        })
+    };
+    let each = wanted.iter().map(|route| match known(route).filter(|_| route.http.is_none()) {
+        Some(one) => MadeRoute { http: one.http, speaks: one.speaks, ..route.clone() },
+        None => route.clone(),
+    });
+    each.collect()
+}
+
+/// What turnout-proxy would be told otherwise, a line for each listener. Where the containers are reached is no part of it.
+pub(super) fn changes(before: &[MadeRoute], wanted: &[MadeRoute], about: &About<'_>) -> Vec<String> {
+    let (were, are) = (by_listener(before), by_listener(wanted));
+    let all: BTreeSet<&SocketAddr> = were.keys().chain(are.keys()).collect();
+    let line = |listen: &SocketAddr| match (were.get(listen), are.get(listen)) {
+        (None, Some(are)) => Some(format!("{listen} leads to {}: {}", shown(are), why(about.derived, *listen))),
+        (Some(_), None) if about.others.contains(listen) => {
+            Some(format!("{listen} leads nowhere here any more; it stays open for another repository"))
+        }
+        (Some(_), None) => Some(closed(*listen)),
+        (Some(were), Some(are)) if parts_of(were) != parts_of(are) => Some(format!("{listen}: {}", changed(were, are))),
+        _ => None,
+    };
+    all.into_iter().filter_map(line).collect()
+}
+
+/// Ports of what runs in place that no route of the first colour listens on. `stays`: whether the ports of a service stay the
+/// engine's.
+pub(super) fn not_taken_over(published: &[Published], made: &Made, stays: impl Fn(&str) -> bool) -> Vec<String> {
+    let are = by_listener(&made.routes);
+    let gone = published.iter().filter(|one| !stays(&one.container.service) && !are.contains_key(&one.on));
+    let gone: BTreeSet<SocketAddr> = gone.map(|one| one.on).collect();
+    gone.into_iter().map(closed).collect()
+}
+
+/// Keys of `switch` whose values are others now than those that a colour was made with, and which count when the next one is
+/// made.
+pub(super) fn for_the_next(before: &Made, wanted: &Made) -> Vec<&'static str> {
+    let (was, is) = (&before.reach, &wanted.reach);
+    let shown = |made: &Made| {
+        // What is kept of it beside what was said is made when a colour waits.
+        made.reach.preview.as_ref().map(|one| (one.host.clone(), one.listen.clone(), one.cookie, one.to.clone()))
+    };
+    let order = |made: &Made| -> Vec<_> { made.services.iter().map(|one| (one.name.clone(), one.alone)).collect() };
+    let gate = |made: &Made| -> BTreeSet<_> {
+        let each = made.routes.iter().map(|one| (one.service.clone(), one.port, one.page.clone(), one.patience));
+        each.collect()
+    };
+    let all = [
+        (before.bake != wanted.bake, "bake"),
+        (before.goes_back != wanted.goes_back, "on_failure"),
+        (before.promotion != wanted.promotion, "promote"),
+        (before.canary != wanted.canary, "steps"),
+        (was.keep != is.keep, "keep"),
+        (was.fallback != is.fallback, "fallback"),
+        (shown(before) != shown(wanted), "preview"),
+        (was.mirror != is.mirror, "mirror"),
+        (was.pins != is.pins, "pins"),
+        (order(before) != order(wanted), "order"),
+        (gate(before) != gate(wanted), "health"),
+        (before.judged != wanted.judged, "analysis"),
+    ];
+    all.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
+}
+
+fn closed(listen: SocketAddr) -> String {
+    format!("{listen} is closed: no route leads there any more")
+}
+
+fn by_listener(routes: &[MadeRoute]) -> ByListener<'_> {
+    let mut all = ByListener::new();
+    for route in routes {
+        for listen in &route.listen {
+            all.entry(*listen).or_default().push(route);
+        }
+    }
+    all
+}
+
+/// Why there is a listener.
+fn why(derived: &Derived, at: SocketAddr) -> String {
+    let listens = |route: &&Route| match &route.listen {
+        Listen::Host { addresses, port } => port.is_none_or(|port| port == at.port()) && addresses.contains(&at.ip()),
+        Listen::Gateway { .. } | Listen::Other { .. } => false,
+    };
+    match derived.routes.iter().find(listens).map(|route| route.said) {
+        Some(Some(source)) => format!("said in {source}"),
+        Some(None) => "published by the Compose file".to_owned(),
+        None => "for a front that keeps its ports".to_owned(),
+    }
+}
+
+/// Where a listener leads, in short.
+fn shown(routes: &[&MadeRoute]) -> String {
+    let each = routes.iter().map(|route| {
+        let told = parts(route).into_iter().filter(|(what, _)| !matches!(*what, "to" | "drain" | "health"));
+        let told: Vec<String> = told.map(|(what, value)| format!("{what} {value}")).collect();
+        let to = format!("{}:{}", route.service, route.port);
+        if told.is_empty() { to } else { format!("{to} ({})", told.join("; ")) }
+    });
+    each.collect::<Vec<_>>().join(" and ")
+}
+
+/// What is otherwise on a listener that was there before.
+fn changed(were: &[&MadeRoute], are: &[&MadeRoute]) -> String {
+    let ([was], [is]) = (were, are) else {
+        return format!("leads to {}, until now to {}", shown(are), shown(were));
+    };
+    let (was, is) = (parts(was), parts(is));
+    let names: Vec<&str> = is.keys().chain(was.keys().filter(|name| !is.contains_key(**name))).copied().collect();
+    let differs = names.into_iter().filter(|name| was.get(name) != is.get(name));
+    let none = || "nothing".to_owned();
+    let each = differs.map(|name| {
+        let (was, is) = (was.get(name).cloned(), is.get(name).cloned());
+        format!("{name} is {}, until now {}", is.unwrap_or_else(none), was.unwrap_or_else(none))
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+fn parts_of(routes: &[&MadeRoute]) -> Vec<BTreeMap<&'static str, String>> {
+    routes.iter().map(|route| parts(route)).collect()
+}
+
+/// All of a route that turnout-proxy is told, but where its containers are; by what it is called in repos.yaml.
+fn parts(route: &MadeRoute) -> BTreeMap<&'static str, String> {
+    let MadeRoute {
+        listen: _,
+        service,
+        port,
+        targets: _,
+        http,
+        is_said: _,
+        page: _,
+        patience: _,
+        hosts,
+        path,
+        strip_path,
+        tls,
+        drain,
+        speaks,
+        proxied_by,
+        proxy_protocol,
+        health,
+        front,
+    } = route;
+    let spoken = match (speaks, http) {
+        (Speaks::H2c, _) => "h2c",
+        (Speaks::NamedTls, _) => "https",
+        (Speaks::Plainly, Some(true)) => "http",
+        (Speaks::Plainly, Some(false)) => "tcp",
+        (Speaks::Plainly, None) => "asked for",
+    };
+    let list = |all: &[String]| (!all.is_empty()).then(|| all.join(", "));
+    let taken = |path: &String| if *strip_path { format!("{path} (taken off)") } else { path.clone() };
+    let all = [
+        ("to", Some(format!("{service}:{port}"))),
+        ("protocol", Some(spoken.to_owned())),
+        ("hosts", list(hosts)),
+        ("path", path.as_ref().map(taken)),
+        (
+            "tls",
+            tls.as_ref().map(|tls| match tls {
+                MadeTls::Files(certificate, key) => format!("{certificate} and {key}"),
+                MadeTls::Obtained(_) => "acme".to_owned(),
+            }),
+        ),
+        ("drain", drain.map(|seconds| format!("{seconds}s"))),
+        ("proxied_by", list(proxied_by)),
+        ("proxy_protocol", proxy_protocol.map(|version| format!("v{version}"))),
+        ("health", health.clone()),
+        ("front", front.clone()),
+    ];
+    all.into_iter().filter_map(|(what, value)| Some((what, value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::made::tests::shop, *};
+
+    fn changed(change: impl Fn(&mut MadeRoute)) -> Vec<MadeRoute> {
+        let mut routes = shop().routes;
+        routes.iter_mut().for_each(change);
+        routes
+    }
+
+    /// Without what a Compose file would say of it.
+    fn lines(before: &[MadeRoute], wanted: &[MadeRoute], others: &[&str]) -> Vec<String> {
+        let others = others.iter().map(|at| at.parse().unwrap()).collect();
+        let derived = crate::switch::derive(&Default::default(), &Default::default(), &Default::default());
+        changes(before, wanted, &About { derived: &derived, others: &others })
+    }
+
+    #[test]
+    fn each_listener_that_opens_closes_or_changes_has_a_line() {
+        let before = shop().routes;
+        assert_eq!(lines(&before, &before, &[]), Vec::<String>::new());
+        let elsewhere = changed(|route| route.targets = vec!["127.0.0.1:20009".parse().unwrap()]);
+        assert_eq!(
+            lines(&before, &elsewhere, &[]),
+            Vec::<String>::new(),
+            "the containers' own ports are no part of it"
+        );
+        let moved = changed(|route| route.listen = vec!["127.0.0.1:9000".parse().unwrap()]);
+        let to = "web:80 (hosts shop.example.org; path /shop (taken off); protocol http)";
+        assert_eq!(
+            lines(&before, &moved, &["[::1]:8000"]),
+            [
+                "127.0.0.1:8000 is closed: no route leads there any more".to_owned(),
+                format!("127.0.0.1:9000 leads to {to}: for a front that keeps its ports"),
+                "[::1]:8000 leads nowhere here any more; it stays open for another repository".to_owned(),
+            ]
+        );
+        let changed = changed(|route| {
+            route.listen.truncate(1);
+            route.hosts.clear();
+            route.drain = Some(10);
+            route.tls = Some(MadeTls::Files("/c".to_owned(), "/k".to_owned()));
+        });
+        assert_eq!(
+            lines(&before[..1], &changed, &["[::1]:8000"])[0],
+            "127.0.0.1:8000: drain is 10s, until now 30s; tls is /c and /k, until now nothing; hosts is nothing, until now \
+             shop.example.org"
+        );
+    }
+
+    #[test]
+    fn what_the_gate_has_learned_stays_known_where_it_was_not_said() {
+        let asked = |route: &mut MadeRoute| (route.http, route.is_said) = (None, Some(false));
+        let wanted = changed(asked);
+        assert_eq!(
+            learned(&shop().routes, &wanted)[0].http,
+            Some(true),
+            "of an earlier turnout, which did not keep it"
+        );
+        let learned_before = changed(|route| route.is_said = Some(false));
+        assert_eq!(learned(&learned_before, &wanted)[0].http, Some(true));
+        // It was said then, and is asked for now.
+        let said = changed(|route| (route.http, route.is_said) = (Some(false), Some(true)));
+        assert_eq!(learned(&said, &wanted)[0].http, None);
+        // TLS of the containers' own is told apart by hosts, or not at all.
+        let bytes = changed(|route| (route.http, route.is_said, route.hosts) = (Some(false), Some(false), Vec::new()));
+        assert_eq!(learned(&bytes, &wanted)[0].http, None);
+    }
+
+    #[test]
+    fn what_counts_for_the_next_colour_is_named_by_its_key() {
+        let before = shop();
+        assert_eq!(for_the_next(&before, &before), Vec::<&str>::new());
+        let mut wanted = shop();
+        (wanted.bake, wanted.goes_back) = (1, false);
+        wanted.routes[0].page = "/up".to_owned();
+        wanted.services[1].alone = true;
+        assert_eq!(for_the_next(&before, &wanted), ["bake", "on_failure", "order", "health"]);
+    }
+}
