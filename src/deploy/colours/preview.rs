@@ -6,9 +6,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts,
+    later::Later,
     look::{self, Looking},
     memory, mistaken, obtained, other,
     plan::next_colour,
+    third::third,
     with::{Which, With},
 };
 use crate::{
@@ -43,6 +45,9 @@ impl Deployer {
             let shares = derived.canary.steps.is_some();
             front.costs(shares).iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         }
+        if let Some(said) = third(&repo.name, &stands.all, &derived.colours, &repo.env_file) {
+            text.push_str(&format!("\n{said}\n"));
+        }
         let mut later = look::not_there_yet(&derived);
         let (clashes, unknown) = self.clashes(repo, &derived, &engine).await;
         later.extend(clashes);
@@ -60,9 +65,12 @@ impl Deployer {
         let commit = seen.commit.as_deref();
         if let Some(live) = stands.live().filter(|_| !asked.rebuild) {
             let looked = look::look(&looking, &live.colour, &staying).await?;
+            let later = Later::new(reporter);
+            let with = With { reporter: &later, ..with };
             let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
             let moves = self.prepared(with, &looked, Which::Colour, commit).await?;
             if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() {
+                later.tell();
                 text.push_str(&format!("\n{} is live and as it should be: nothing to do\n", live.project));
                 return Ok((Some(moves.plan), text));
             }

@@ -11,7 +11,7 @@ use super::{
     super::{Deployer, Failure, now_ms},
     made::{Made, MadeRoute, Speaks},
     mend::stands_still,
-    snapshots,
+    missing, snapshots,
 };
 use crate::{
     engine::{Engine, Wake},
@@ -41,6 +41,7 @@ impl Deployer {
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let wanted = steer.goal(&was, (number(age.0), number(age.1)), &previous.colour, number(previous.generation))?;
         let engine = self.planner.engine().await?;
+        missing::refuse(previous, &was, &engine.containers(&previous.project, true).await?, true)?;
         dies::here("before", "going back");
         self.stands_again(&engine, previous, &was).await?;
         let held = was.holds() || is.holds();
