@@ -29,7 +29,7 @@ const UNITS_LIST: &str = "/etc/turnout/repos.yaml";
 
 /// Checks everything and says all that is wrong, not only the first.
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
-    let (settings, misspelt) = config::gather_known(&args.settings)?;
+    let (settings, faulty) = config::gather_all(&args.settings);
     let mut out = io::stdout().lock();
     let mut problems = 0;
     let mut unjudged = 0;
@@ -56,13 +56,16 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         );
         say(Mark::Ok, &text)?;
     }
-    for mistake in &misspelt.0 {
+    for mistake in &faulty.0 {
         say(Mark::Wrong, &mistake.to_string())?;
     }
     if settings.webhook_secret.is_none() && !settings.insecure_no_secret {
         say(Mark::Wrong, "no webhook secret: `serve` refuses to start (set WEBHOOK_SECRET)")?;
-    } else if misspelt.0.is_empty() {
+    } else if faulty.0.is_empty() {
         say(Mark::Ok, "settings")?;
+    }
+    if !faulty.0.is_empty() {
+        say(Mark::Ok, "but note: what follows is looked at with the defaults of the settings that have a mistake")?;
     }
     // Entries without a mistake are looked at all the same: one round of repairs, not one for each kind of fault.
     let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables(), &settings.last_good());
@@ -127,7 +130,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
     };
     // What cannot be read of it was told with the places.
-    let live = store::peek_live(&planner.settings.database()).unwrap_or_default();
+    let colours = store::peek_colours(&planner.settings.database()).unwrap_or_default();
     let taken_back = store::peek_taken_back(&planner.settings.database()).unwrap_or_default();
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
@@ -237,6 +240,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                             Err(untried) => say(own, &format!("{}: {}", repo.name, untried.text()))?,
                         }
                     }
+                    let third = found.as_ref().and_then(|found| check_switch::third(repo, &colours, found));
+                    if let Some(third) = third {
+                        say(Mark::Ok, &redactor.redact(&third))?;
+                    }
                     derived.extend(found.map(|found| (repo.name.clone(), found)));
                 }
                 if let (Some(engine), None) = (&engine, &repo.switch) {
@@ -245,8 +252,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                         say(if is_wrong { Mark::Wrong } else { Mark::Ok }, &redactor.redact(&line))?;
                     }
                 }
-                if let (Some(live), None) = (live.get(&repo.name), &repo.switch) {
-                    say(Mark::Ok, &check_switch::comes_back(&repo.name, live, &stack.project))?;
+                if let (Some(live), None) = (store::live_of(&colours, &repo.name), &repo.switch) {
+                    say(Mark::Ok, &check_switch::comes_back(&repo.name, &live.project, &stack.project))?;
                 } else if let (Some(stacks), None) = (&stacks, &repo.switch) {
                     match waiting.told(planner.refuse_second(repo, &project, stacks, &places, false)).await {
                         Ok(None) => {}
@@ -281,7 +288,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     Ok(match problems + unjudged {
         0 => ExitCode::SUCCESS,
         // As every command says it: a mistake in the list.
-        _ if !mistakes.0.is_empty() || !misspelt.0.is_empty() => ExitCode::from(2),
+        _ if !mistakes.0.is_empty() || !faulty.0.is_empty() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     })
 }

@@ -5,6 +5,7 @@ use crate::{
     deploy::{Planner, View, colours},
     engine::Engine,
     report::counted,
+    store::ColourRecord,
     switch::{self, Class, Derived},
 };
 
@@ -68,6 +69,12 @@ pub(super) fn comes_back(name: &str, live: &str, in_place: &str) -> String {
         "{name}: but note: {live} is live, and `switch` was taken out: it comes back in place with the next deployment, as \
          {in_place} (`turnout plan {name}` shows what that takes)"
     )
+}
+
+/// `COLOR` names a colour of another pair than the one that is there.
+pub(super) fn third(repo: &Repo, all: &[ColourRecord], derived: &Derived) -> Option<String> {
+    let said = colours::third(&repo.name, all, &derived.colours, &repo.env_file)?;
+    Some(format!("{}: but note: {said}", repo.name))
 }
 
 /// Listeners that two repositories want.

@@ -51,7 +51,7 @@ impl ClientError {
             }
             Self::Unreachable { .. } => {
                 Some(
-                    "is it running? `systemctl status turnout`; why not says `journalctl -u turnout -n 20`; another socket is \
+                    "is it running? `systemctl status turnout`; why not says `journalctl -u turnout -p warning -n 20`; another socket is \
                      chosen with --socket"
                         .to_owned(),
                 )
@@ -94,6 +94,17 @@ impl Client {
     /// As [`Client::get`], with words for what the daemon waits for itself.
     pub async fn get_told<T: DeserializeOwned>(&self, path: &str, waiting: &Waiting) -> Result<T, ClientError> {
         waiting.told(async { decode(self.send(Method::GET, path, Bytes::new()).await?).await }).await
+    }
+
+    /// As [`Client::post`], with words for what the daemon waits for itself.
+    pub async fn post_told<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        waiting: &Waiting,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|e| ClientError::Broken(e.to_string()))?;
+        waiting.told(async { decode(self.send(Method::POST, path, Bytes::from(body)).await?).await }).await
     }
 
     /// Sends a JSON document, follows the stream of JSON lines that is the answer.

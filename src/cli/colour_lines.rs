@@ -22,7 +22,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         in_place,
         leaving,
         removed,
-        kept_until,
+        others,
         bakes_until,
         failed_for,
         analysis,
@@ -57,14 +57,30 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     line(in_place, "runs in place, and hands over to the next colour")?;
     line(leaving, "is to run in place again: `switch` was taken out, and the colours hand over to it")?;
     line(next, &next_said(repo, status))?;
+    let kept_until = previous.as_ref().and_then(|previous| previous.kept_until);
     let goes_back = match kept_until {
-        Some(until) => format!("`turnout rollback {repo}` brings it back until {}", when(*until)),
+        Some(until) => format!("`turnout rollback {repo}` brings it back until {}", when(until)),
         None => format!("`turnout rollback {repo}` brings it back"),
     };
     line(previous, &goes_back)?;
+    for other in others {
+        let stands = match other.kept_until {
+            Some(until) => {
+                format!("stopped, a third colour, to which no rollback leads now; is removed at {}", when(until))
+            }
+            None => format!(
+                "stopped, a third colour, to which no rollback leads; `turnout compose -p {} down` removes it",
+                other.project
+            ),
+        };
+        line(&Some(other.clone()), &stands)?;
+    }
     line(removed, "was kept as long as `keep` says: there is nothing to go back to")?;
     let failed_for = failed_for.as_deref().map(|why| format!(", taken back: {}", escape_controls(why)));
-    let left = format!("stopped and left to be looked at{}", failed_for.unwrap_or_default());
+    // Where requests have gone back already, the bake is over when that one has been stopped.
+    let bakes = bakes_until.filter(|_| previous.as_ref().is_some_and(|one| one.state == "previous"));
+    let stopped = if bakes_until.is_some() && bakes.is_none() { "is being stopped" } else { "stopped" };
+    let left = format!("{stopped} and left to be looked at{}", failed_for.unwrap_or_default());
     line(failed, &left)?;
     if let Some(said) = analysis {
         writeln!(out, "  answers: {}", escape_controls(said))?;
@@ -75,9 +91,9 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     for status in certificates {
         writeln!(out, "  {}", certificate_lines::line(status, crate::deploy::now_ms().div_euclid(1_000)))?;
     }
-    match bakes_until {
+    match bakes {
         Some(until) => {
-            writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(*until))
+            writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(until))
         }
         None => Ok(()),
     }
@@ -118,5 +134,65 @@ fn next_said(repo: &str, status: &ColoursStatus) -> String {
         }
         Some(until) => format!("{step}; waits for `turnout promote {repo}`, until {}", when(*until)),
         None => step,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn colour(project: &str, state: &str, kept_until: Option<i64>) -> ColourStatus {
+        ColourStatus {
+            colour: String::new(),
+            project: project.to_owned(),
+            state: state.to_owned(),
+            generation: 1,
+            deployment: None,
+            commit: None,
+            since: 0,
+            kept_until,
+        }
+    }
+
+    /// The lines that name this.
+    fn lines(status: &ColoursStatus, with: &str) -> String {
+        let mut out = Vec::new();
+        print(&mut out, "shop", status).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        text.lines().filter(|line| line.contains(with)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_time_is_told_of_the_colour_whose_it_is() {
+        let (baked, kept) = (86_400_000, 2 * 86_400_000);
+        let live = Some(colour("greenshop", "live", None));
+        let baking = ColoursStatus {
+            live: live.clone(),
+            previous: Some(colour("redshop", "previous", None)),
+            others: vec![colour("blueshop", "kept", Some(kept))],
+            bakes_until: Some(baked),
+            ..ColoursStatus::default()
+        };
+        assert!(lines(&baking, "redshop").contains("`turnout rollback shop` brings it back, "));
+        assert!(lines(&baking, "blueshop").contains(&format!("is removed at {}", when(kept))));
+        assert!(lines(&baking, "both colours").contains(&when(baked)));
+        let over = ColoursStatus {
+            previous: Some(colour("redshop", "kept", Some(kept))),
+            others: vec![colour("blueshop", "failed", None)],
+            bakes_until: None,
+            ..baking.clone()
+        };
+        assert!(lines(&over, "redshop").contains(&format!("brings it back until {}", when(kept))));
+        assert!(lines(&over, "blueshop").contains("`turnout compose -p blueshop down` removes it"));
+        assert_eq!(lines(&over, "both colours"), "");
+        // Requests have gone back, and what was live still has its time to end.
+        let back = ColoursStatus {
+            live,
+            failed: Some(colour("redshop", "failed", None)),
+            bakes_until: Some(baked),
+            ..ColoursStatus::default()
+        };
+        assert!(lines(&back, "redshop").contains("is being stopped and left to be looked at"));
+        assert_eq!(lines(&back, "both colours"), "");
     }
 }

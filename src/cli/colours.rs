@@ -6,14 +6,18 @@ use std::{
     io::{Read as _, Stdout},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
+
+use tokio::time::sleep;
 
 use super::{
     args::{MaintainArgs, OnOff},
-    client::{Client, ClientError},
+    client::{Client, ClientError, DAEMON},
     progress::Display,
     show::to_its_end,
     trouble::Trouble,
+    waiting::Waiting,
     when::when,
 };
 use crate::{
@@ -107,8 +111,8 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
 async fn asks(client: &Client, repo: &str, what: &str, request: AskRequest) -> Result<ExitCode, Trouble> {
     let mut display = Display::stdout();
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-    let path = format!("/v1/repositories/{repo}/{what}");
-    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who, ..request }).await?;
+    let AskedReply { said, deployment } =
+        meanwhile(client, repo, what, &AskRequest { who, ..request }, &mut display).await?;
     for said in said.iter().flat_map(|said| said.lines()) {
         display.say(said)?;
     }
@@ -116,6 +120,52 @@ async fn asks(client: &Client, repo: &str, what: &str, request: AskRequest) -> R
         Some(id) => Ok(to_its_end(client, id, &mut display).await?.0),
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Time between two looks at how far it is.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Asks, and says what is done already while the answer waits for the end of containers: requests have moved long before that.
+async fn meanwhile(
+    client: &Client,
+    repo: &str,
+    what: &str,
+    request: &AskRequest,
+    display: &mut Display<Stdout>,
+) -> Result<AskedReply, Trouble> {
+    let (path, colours) = (format!("/v1/repositories/{repo}/{what}"), format!("/v1/repositories/{repo}/colours"));
+    let before = client.get::<ColoursStatus>(&colours).await.ok().filter(|before| before.bakes_until.is_some());
+    let waiting = Waiting::for_(DAEMON, None);
+    let asked = client.post_told(&path, request, &waiting);
+    tokio::pin!(asked);
+    let Some(before) = before else { return Ok(asked.await?) };
+    if let (Some(previous), "promote") = (&before.previous, what) {
+        waiting.now(format!("the end of the containers of {}", previous.project), None);
+    }
+    loop {
+        tokio::select! {
+            biased;
+            reply = &mut asked => return Ok(reply?),
+            () = sleep(LOOK) => {}
+        }
+        let now = tokio::select! {
+            biased;
+            reply = &mut asked => return Ok(reply?),
+            now = client.get::<ColoursStatus>(&colours) => now,
+        };
+        let Some((said, ends)) = now.ok().and_then(|now| moved(&before, &now)) else { continue };
+        display.say(&said)?;
+        waiting.now(format!("the end of the containers of {ends}"), None);
+        return Ok(asked.await?);
+    }
+}
+
+/// What is live by now, in words, and whose containers are being stopped; `None` where requests have not moved.
+fn moved(before: &ColoursStatus, now: &ColoursStatus) -> Option<(String, String)> {
+    let (was, is) = (before.live.as_ref()?, now.live.as_ref()?);
+    let commit = is.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)));
+    let said = format!("{}{commit} is live again; {} is being stopped", is.project, was.project);
+    (was.project != is.project).then(|| (said, was.project.clone()))
 }
 
 /// Ends a bake as good before something else is asked for; where there is none, nothing is said.
@@ -181,6 +231,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_move_is_told_when_it_is_done() {
+        let live = |project: &str| ColoursStatus {
+            live: Some(ColourStatus {
+                colour: String::new(),
+                project: project.to_owned(),
+                state: "live".to_owned(),
+                generation: 1,
+                deployment: None,
+                commit: Some("0123456789abcdef".to_owned()),
+                since: 0,
+                kept_until: None,
+            }),
+            ..ColoursStatus::default()
+        };
+        let (said, ends) = moved(&live("redshop"), &live("blueshop")).unwrap();
+        assert_eq!(said, "blueshop (0123456) is live again; redshop is being stopped");
+        assert_eq!(ends, "redshop");
+        assert_eq!(moved(&live("redshop"), &live("redshop")), None);
+        assert_eq!(moved(&live("redshop"), &ColoursStatus::default()), None);
+    }
+
+    #[test]
     fn what_is_said_is_what_came_of_it() {
         let colours = |project: &str, id, bakes_until| {
             let live = ColourStatus {
@@ -191,29 +263,9 @@ mod tests {
                 deployment: Some(id),
                 commit: None,
                 since: 0,
-            };
-            let none = None::<ColourStatus>;
-            ColoursStatus {
-                live: Some(live),
-                next: none.clone(),
-                previous: none.clone(),
-                failed: none.clone(),
-                in_place: none.clone(),
-                leaving: none.clone(),
-                removed: none,
-                failed_for: None,
-                analysis: None,
-                measures: Vec::new(),
                 kept_until: None,
-                bakes_until,
-                next_waits: false,
-                next_share: None,
-                step: None,
-                maintained: false,
-                not_served: None,
-                still: Vec::new(),
-                certificates: Vec::new(),
-            }
+            };
+            ColoursStatus { live: Some(live), bakes_until, ..ColoursStatus::default() }
         };
         let baking = colours("blueshop", 7, Some(1));
         let still = colours("blueshop", 7, None);

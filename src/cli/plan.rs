@@ -83,8 +83,11 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
         let named = planner.read_through(&repo, seen.view.clone(), &telling).await.map_err(failed)?;
         let derived = colours::derive(&planner, &repo, &seen.view, &named.stack.color, &engine).await;
         let (_, derived) = derived.map_err(failed)?;
+        let known = store::peek_colours(&database).map_err(|error| failed(Failure::new(error.to_string())))?;
+        let third = colours::third(&repo.name, &known, &derived.colours, &repo.env_file);
+        let third = third.map(|said| format!("\n{said}\n")).unwrap_or_default();
         let text = format!(
-            "{}\nno daemon answers: which colour is next, and the steps, the daemon plans\n",
+            "{}{third}\nno daemon answers: which colour is next, and the steps, the daemon plans\n",
             switch::explain(&derived)
         );
         let clean = |text: String| redactor.redact(&seen.view.named(&text)).into_owned();
@@ -100,7 +103,8 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
         let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project).map_err(unread)?;
         let reads = store::peek_reads(&database, &loaded.stack.project).map_err(unread)?;
         let places = store::peek_places(&database).map_err(unread)?;
-        if let Some(live) = store::peek_live(&database).map_err(unread)?.get(&repo.name) {
+        if let Some(live) = store::live_of(&store::peek_colours(&database).map_err(unread)?, &repo.name) {
+            let live = &live.project;
             telling.warn(format!(
                 "{live} is live, and `switch` was taken out: {} comes back in place with the next deployment; no daemon answers, \
                  and what that takes the daemon plans",

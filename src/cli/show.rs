@@ -206,8 +206,12 @@ fn print_stray(out: &mut impl io::Write, stray: &StrayStatus) -> io::Result<()> 
 }
 
 fn print_container(out: &mut impl io::Write, container: &ContainerStatus) -> io::Result<()> {
-    let ports = if container.ports.is_empty() { String::new() } else { format!("  {}", container.ports) };
-    writeln!(out, "  {:<28} {:<32} {}{ports}", container.name, container.status, container.image)
+    let ContainerStatus { service: _, name, status, image, ports, stopped_by_turnout } = container;
+    let ports = if ports.is_empty() { String::new() } else { format!("  {ports}") };
+    // Its exit code says no more than that it was told to end, and reads as a fault.
+    let since = status.strip_prefix("Exited (").and_then(|rest| rest.split_once(") ")).map_or("", |(_, since)| since);
+    let status = if *stopped_by_turnout { format!("stopped by turnout {since}") } else { status.clone() };
+    writeln!(out, "  {name:<28} {status:<32} {image}{ports}")
 }
 
 fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKnown>) -> io::Result<()> {
@@ -432,6 +436,25 @@ pub(super) fn length(d: &Deployment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_turnout_has_stopped_is_not_told_by_its_exit_code() {
+        let line = |stopped_by_turnout| {
+            let container = ContainerStatus {
+                service: "web".to_owned(),
+                name: "redshop-web-1".to_owned(),
+                status: "Exited (137) 3 minutes ago".to_owned(),
+                image: "redshop-web".to_owned(),
+                ports: String::new(),
+                stopped_by_turnout,
+            };
+            let mut out = Vec::new();
+            print_container(&mut out, &container).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(line(true), "  redshop-web-1                stopped by turnout 3 minutes ago redshop-web\n");
+        assert_eq!(line(false), "  redshop-web-1                Exited (137) 3 minutes ago       redshop-web\n");
+    }
 
     #[test]
     fn an_end_that_was_there_before_is_not_told_as_news() {

@@ -88,6 +88,10 @@ impl Waiting {
         let mut wait = self.lock();
         let wait = wait.as_mut()?;
         let now = Instant::now();
+        if now < wait.next {
+            // Something else is waited for since the pause before this line began.
+            return None;
+        }
         let waited = now.duration_since(wait.since);
         // In a pipe at 1, 5, 10, … seconds.
         let rounds = u32::try_from(waited.as_millis() / again.as_millis().max(1)).unwrap_or(u32::MAX - 1);
@@ -127,6 +131,7 @@ mod tests {
         waiting.now("the Docker engine", Some("30 s"));
         assert!(waiting.due(AGAIN).unwrap().contains("(15 s"));
         waiting.now("its lane", None);
+        assert_eq!(waiting.due(AGAIN), None, "it has only begun");
         tokio::time::advance(FIRST).await;
         assert_eq!(waiting.due(AGAIN).unwrap(), "waiting for its lane (1 s)\u{2026}");
         waiting.over();

@@ -33,14 +33,11 @@ pub fn gather(args: &SettingsArgs) -> Result<Settings, Mistakes> {
     gather_from(args, env, Path::new("."), Path::new(SYSTEM_HOME))
 }
 
-/// As [`gather`], for whoever goes on where the only mistakes are names that no setting has: they keep nothing from being
-/// known, and are answered apart.
-///
-/// # Errors
-/// All mistakes found, where there are others.
-pub fn gather_known(args: &SettingsArgs) -> Result<(Settings, Mistakes), Mistakes> {
+/// As [`gather`], for whoever goes on whatever mistakes there are: with all of them, and the defaults in the place of settings that
+/// have one.
+pub fn gather_all(args: &SettingsArgs) -> (Settings, Mistakes) {
     let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-    known_from(args, env, Path::new("."), Path::new(SYSTEM_HOME))
+    all_from(args, env, Path::new("."), Path::new(SYSTEM_HOME))
 }
 
 fn gather_from(
@@ -49,16 +46,11 @@ fn gather_from(
     here: &Path,
     system: &Path,
 ) -> Result<Settings, Mistakes> {
-    let (settings, misspelt) = known_from(args, env, here, system)?;
-    misspelt.unless_any(settings)
+    let (settings, mistakes) = all_from(args, env, here, system);
+    mistakes.unless_any(settings)
 }
 
-fn known_from(
-    args: &SettingsArgs,
-    env: BTreeMap<String, String>,
-    here: &Path,
-    system: &Path,
-) -> Result<(Settings, Mistakes), Mistakes> {
+fn all_from(args: &SettingsArgs, env: BTreeMap<String, String>, here: &Path, system: &Path) -> (Settings, Mistakes) {
     let mut layers = Layers { cli: args.given.clone(), env, ..Layers::default() };
     layers.home = match settings::text_of(&layers, &table::REPOS) {
         Some((file, _)) => Path::new(&file).parent().map_or_else(PathBuf::new, Path::to_path_buf),
@@ -77,18 +69,9 @@ fn known_from(
         Ok(None) => {}
         Err(mistake) => mistakes.0.push(mistake),
     }
-    let misspelt = settings::misspelt(&layers);
-    match settings::resolve_known(&layers) {
-        Ok(settings) if mistakes.0.is_empty() => Ok((settings, misspelt)),
-        Ok(_) => {
-            mistakes.0.extend(misspelt.0);
-            Err(mistakes)
-        }
-        Err(found) => {
-            mistakes.0.extend(misspelt.0.into_iter().chain(found.0));
-            Err(mistakes)
-        }
-    }
+    let (settings, found) = settings::resolve_all(&layers);
+    mistakes.0.extend(settings::misspelt(&layers).0.into_iter().chain(found.0));
+    (settings, mistakes)
 }
 
 /// Reads and validates `repos.yaml`.
@@ -282,14 +265,17 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let dotenv = home.path().join(".env");
         fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=7\nWEBHOOK_SECRET=s\n").unwrap();
-        let known = || known_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
-        let (settings, misspelt) = known().unwrap();
-        assert_eq!(settings.history_keep, 7);
+        let all = || all_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
+        let (settings, misspelt) = all();
+        assert_eq!((settings.history_keep, misspelt.0.len()), (7, 1));
         assert!(misspelt.to_string().contains("did you mean TURNOUT_PARALLEL?"), "{misspelt}");
         let gathered = gather_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
         assert_eq!(gathered.unwrap_err(), misspelt);
-        // With another mistake both are told at once.
-        fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=many\nWEBHOOK_SECRET=s\n").unwrap();
-        assert_eq!(known().unwrap_err().0.len(), 2);
+        // Others have their default, and nothing else is lost.
+        fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=many\nTURNOUT_LISTEN=here\nWEBHOOK_SECRET=s\n")
+            .unwrap();
+        let (settings, mistakes) = all();
+        assert_eq!(mistakes.0.len(), 3, "{mistakes}");
+        assert_eq!(settings.webhook_secret, Some(Secret::new("s")));
     }
 }

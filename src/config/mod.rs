@@ -19,7 +19,7 @@ mod turn;
 pub use crate::report::units;
 
 pub use crate::report::redact::Secret;
-pub use gather::{gather, gather_known, load_repos};
+pub use gather::{gather, gather_all, load_repos};
 pub use live::LiveRepos;
 pub use live_secret::LiveSecret;
 pub use look::Broken;

@@ -177,18 +177,14 @@ fn secret_of(layers: &Layers) -> (Option<Secret>, Option<PathBuf>) {
 /// # Errors
 /// Every text that cannot be read, with the place it came from, and every unknown `TURNOUT_` name in the `.env`.
 pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
+    let (settings, found) = resolve_all(layers);
     let mut mistakes = misspelt(layers);
-    match resolve_known(layers) {
-        Ok(settings) => mistakes.unless_any(settings),
-        Err(found) => {
-            mistakes.0.extend(found.0);
-            Err(mistakes)
-        }
-    }
+    mistakes.0.extend(found.0);
+    mistakes.unless_any(settings)
 }
 
-/// The same, whatever names stand there that no setting has.
-pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
+/// The same but for names that no setting has; with something in the place of what has a mistake, for whoever looks for more of them.
+pub(super) fn resolve_all(layers: &Layers) -> (Settings, Mistakes) {
     let mut reader = Settler { layers, mistakes: Mistakes::default() };
     let home = |name: &str| layers.home.join(name);
     let runtime_dir = reader.directory(&table::RUNTIME_DIR);
@@ -243,7 +239,7 @@ pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
         history_keep: reader.of(&table::HISTORY_KEEP),
         variables: Variables(layers.dotenv.clone().into_iter().chain(layers.env.clone()).collect()),
     };
-    reader.mistakes.unless_any(settings)
+    (settings, reader.mistakes)
 }
 
 /// The text of one setting and where it came from, before any check. For the files that must be read first.

@@ -72,6 +72,10 @@ fn reason_for_all(facts: &Facts, since: &str) -> Option<String> {
     if facts.trigger_file == TriggerFile::Untracked {
         return Some(format!("{REBUILD_TRIGGER} lies in the repository"));
     }
+    if none_is_there(facts) && (matches!(facts.base, Base::Unknown(_)) || facts.changed.is_err()) {
+        // Whatever changed: each has a reason of its own, and a better one.
+        return None;
+    }
     if let Base::Unknown(reason) = &facts.base {
         return Some(format!("it is unknown what changed: {reason}"));
     }
@@ -84,6 +88,15 @@ fn reason_for_all(facts: &Facts, since: &str) -> Option<String> {
     };
     let triggers: Vec<_> = changed.iter().map(String::as_str).filter(|path| wakes(path)).collect();
     (!triggers.is_empty()).then(|| format!("{} changed {since}", name_some(&triggers)))
+}
+
+/// Whether images are looked at, and none of those that are built here exists yet.
+fn none_is_there(facts: &Facts) -> bool {
+    let built: Vec<_> = facts.services.iter().filter_map(|service| Some((service, service.build.as_ref()?))).collect();
+    let is_missing = |(service, build): &(&ServiceFacts, &BuildFacts)| {
+        service.image_missing && !matches!(build.seen, Seen::Pulled(_))
+    };
+    facts.mode == Mode::Auto && !built.is_empty() && built.iter().all(is_missing)
 }
 
 /// What `auto` sees beyond the triggers: of the service itself, then of the services whose images it is built upon.
@@ -215,6 +228,32 @@ mod tests {
             let forced = Facts { forced: Some("asked for by ann".into()), ..facts(mode, &[]) };
             assert_eq!(show(&forced), "api+web: asked for by ann");
         }
+    }
+
+    #[test]
+    fn where_no_image_exists_that_is_the_reason_and_not_what_is_unknown() {
+        let all_missing = |mode, changed: Result<Vec<String>, String>| {
+            let mut facts = Facts { changed, ..facts(mode, &[]) };
+            facts.services.iter_mut().for_each(|service| service.image_missing = true);
+            facts
+        };
+        let first = || Err("this is the first commit".to_owned());
+        let found = all_missing(Mode::Auto, first());
+        assert_eq!(show(&found), "api+web: its image does not exist");
+        assert_eq!(rebuild(&found).summary, "rebuild api, web: its image does not exist");
+        // Where images are not looked at, and where somebody asks for it, it stays as it is.
+        let unknown = "api+web: it is unknown what changed: this is the first commit";
+        assert_eq!(show(&all_missing(Mode::Triggers, first())), unknown);
+        let forced = Facts { forced: Some("asked for by ann".into()), ..all_missing(Mode::Auto, first()) };
+        assert_eq!(show(&forced), "api+web: asked for by ann");
+        let one_is_there = {
+            let mut facts = all_missing(Mode::Auto, first());
+            facts.services[0].image_missing = false;
+            facts
+        };
+        assert_eq!(show(&one_is_there), unknown);
+        let trigger = all_missing(Mode::Auto, Ok(vec!["Dockerfile".to_owned()]));
+        assert!(show(&trigger).starts_with("api+web: Dockerfile changed"), "{}", show(&trigger));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Deployer {
         let left = left(&ran, &observed.containers);
         let mut told: Vec<String> = left.gone.iter().map(|gone| format!("{} is gone", gone.name)).collect();
         told.extend(self.start_all(&engine, job, name, &left).await);
-        let standing = self.standing(&job.repo).await.map(|standing| format!("now {standing}"));
+        let standing = self.standing(&job.repo, job.error.as_deref()).await.map(|standing| format!("now {standing}"));
         told.extend(standing);
         Ok(Some(told.join("; ")))
     }

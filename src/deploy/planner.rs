@@ -79,8 +79,8 @@ pub struct Wanted {
 /// What planning a project of blue/green deployment has to know.
 #[derive(Debug, Clone, Default)]
 pub struct Dressed {
-    /// Containers are replaced though nothing of them changed: each deployment of a colour begins with fresh ones.
-    pub fresh: bool,
+    /// Containers are replaced though nothing of them changed, for this reason.
+    pub anew: Option<&'static str>,
     /// Containers are created and not started.
     pub no_start: bool,
     /// Only these services, and not what they need; empty: all.
@@ -284,7 +284,8 @@ impl Planner {
         let (loaded, observed, base, decision) = decided.await??;
         // Of what stays only what is built is worth a word.
         if !images_are_there && (!all_resources || !decision.builds().is_empty()) {
-            reporter.info(decision.summary.clone());
+            let of = if all_resources { "what stays: " } else { "" };
+            reporter.info(format!("{of}{}", decision.summary));
         }
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
         compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
@@ -298,7 +299,7 @@ impl Planner {
         let mounted = compared.mounted.clone();
         let planned = compute(repo, "planning", move || {
             let intent = Intent {
-                force_recreate: dressed.fresh,
+                anew: dressed.anew,
                 no_start: dressed.no_start,
                 no_deps: !dressed.only.is_empty(),
                 services: dressed.only,

@@ -82,7 +82,7 @@ impl Deployer {
                     recorder.info(format!("what now: {hint}"));
                     text.push_str(&format!(" ({})", recorder.clean(hint)));
                 }
-                if let Some(standing) = self.standing(&job.repo).await {
+                if let Some(standing) = self.standing(&job.repo, Some(&failure.summary)).await {
                     recorder.info(format!("what runs now: {standing}"));
                     text.push_str(&format!("; now {}", recorder.clean(&standing)));
                 }

@@ -5,8 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Deployer, now_ms};
+use super::{
+    Deployer,
+    colours::{Stands, Stopped},
+    now_ms,
+};
 use crate::{
+    config::repos::project_from,
     engine::aftermath::Sight,
     plan::{ObservedContainer, RunState},
 };
@@ -18,14 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LATELY: i64 = 120_000;
 
 impl Deployer {
-    /// What runs of a repository's projects, in words; none where nothing was ever deployed of it.
-    pub(super) async fn standing(&self, repo: &str) -> Option<String> {
+    /// What runs of a repository's projects, in words; none where nothing was ever deployed of it. `failure`: why that is asked;
+    /// a container that it names was not ended by turnout.
+    pub(super) async fn standing(&self, repo: &str, failure: Option<&str>) -> Option<String> {
         let places = self.store.places().await.ok()?;
         let projects: Vec<String> =
             places.into_iter().filter(|place| place.repo == repo).map(|place| place.project).collect();
         if projects.is_empty() {
             return None;
         }
+        // What is not known of them is told by whoever goes on with them.
+        let colours = self.recorded(repo).await.unwrap_or_default();
+        let listed = self.planner.repos.current();
+        let staying = listed.repos.by_name(repo).map_or_else(|| project_from(repo), |repo| repo.project.clone());
         let look = async {
             let engine = self.planner.engine().await?;
             let mut found = Vec::new();
@@ -33,7 +43,8 @@ impl Deployer {
                 let (observed, sights) =
                     futures_util::try_join!(engine.observe_containers(&project), engine.sights(&project))?;
                 let ill = ill(&sights, now_ms());
-                found.push(Found { project, containers: observed.containers, ill });
+                let stopped = stopped(&colours, (&project, &staying), &observed.containers, &sights, failure);
+                found.push(Found { project, containers: observed.containers, ill, stopped });
             }
             Ok::<_, crate::engine::EngineError>(found)
         };
@@ -51,6 +62,8 @@ struct Found {
     containers: Vec<ObservedContainer>,
     /// Containers that are up, or just about to be, and yet not well.
     ill: BTreeMap<String, Illness>,
+    /// Containers that turnout has ended, with their colour.
+    stopped: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +87,25 @@ fn ill(sights: &[Sight], now: i64) -> BTreeMap<String, Illness> {
     sights.iter().filter_map(|sight| Some((sight.id.clone(), illness(sight)?))).collect()
 }
 
+/// Whom turnout has ended, by container. `staying`: the project of what no colour has.
+fn stopped(
+    colours: &Stands,
+    (project, staying): (&str, &str),
+    containers: &[ObservedContainer],
+    sights: &[Sight],
+    failure: Option<&str>,
+) -> BTreeSet<String> {
+    let of = Stopped::of(colours, project, staying);
+    let starved = |id: &str| sights.iter().any(|sight| sight.id == id && sight.out_of_memory);
+    let ended = containers.iter().filter(|container| match container.state {
+        RunState::Exited(code) => {
+            of.ended(&container.name, &container.service, code, failure) && !starved(&container.id)
+        }
+        _ => false,
+    });
+    ended.map(|container| container.id.clone()).collect()
+}
+
 /// Services by what they do; of several projects only those that have containers are told.
 fn words(found: &[Found]) -> String {
     let some: Vec<String> =
@@ -84,8 +116,11 @@ fn words(found: &[Found]) -> String {
 /// Whether a state is of a kind.
 type Is = fn(RunState, Option<Illness>) -> bool;
 
+/// Of these it is told that turnout ended them, and not how.
+const STOPPED: &str = "stopped by turnout";
+
 fn one(found: &Found) -> Option<String> {
-    let Found { containers, ill, .. } = found;
+    let Found { containers, ill, stopped, .. } = found;
     // What runs first: that is what somebody who is woken at night wants to know. With what is said of one, and of several.
     let states: [(&str, &str, Is); 7] = [
         ("running", "running", |state, ill| state == RunState::Running && ill.is_none()),
@@ -102,17 +137,24 @@ fn one(found: &Found) -> Option<String> {
     ];
     let (beside, own): (Vec<_>, Vec<_>) =
         containers.iter().filter(|container| !container.oneoff).partition(|container| is_beside(container, containers));
+    let (ended, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|container| stopped.contains(&container.id));
+    let services = |those: &[&ObservedContainer]| {
+        let services: BTreeSet<&str> = those.iter().map(|container| container.service.as_str()).collect();
+        (services.len(), services.into_iter().collect::<Vec<_>>().join(", "))
+    };
     let mut said: Vec<String> = Vec::new();
     for (one, several, fits) in states {
-        let those = own.iter().filter(|container| fits(container.state, ill.get(&container.id).copied()));
-        let services: BTreeSet<&str> = those.map(|container| container.service.as_str()).collect();
-        let named = services.iter().copied().collect::<Vec<_>>().join(", ");
-        match services.len() {
+        let those = own.iter().copied().filter(|container| fits(container.state, ill.get(&container.id).copied()));
+        let (count, named) = services(&those.collect::<Vec<_>>());
+        match count {
             0 => {}
             _ if one == "running" => said.push(format!("running {named}")),
             1 => said.push(format!("{named} {one}")),
             _ => said.push(format!("{named} {several}")),
         }
+    }
+    if !ended.is_empty() {
+        said.push(format!("{} {STOPPED}", services(&ended).1));
     }
     if !beside.is_empty() {
         let names: BTreeSet<&str> = beside.iter().map(|container| container.name.as_str()).collect();
@@ -164,7 +206,7 @@ mod tests {
             container("once", RunState::Running, true),
         ];
         let words = |project: &str, containers: Vec<ObservedContainer>, ill| {
-            super::words(&[Found { project: project.to_owned(), containers, ill }])
+            super::words(&[Found { project: project.to_owned(), containers, ill, stopped: BTreeSet::new() }])
         };
         let well = BTreeMap::new;
         assert_eq!(
@@ -187,6 +229,19 @@ mod tests {
         // Where nothing else is there, the service does not run.
         let alone = vec![left, container("web", RunState::Running, true)];
         assert_eq!(words("redshop", alone, well()), "redshop: web does not run");
+        // What turnout has stopped with its colour is told apart from what ended by itself.
+        let containers = vec![
+            container("job", RunState::Exited(0), false),
+            container("mail", RunState::Exited(3), false),
+            container("web", RunState::Exited(143), false),
+            container("worker", RunState::Exited(137), false),
+        ];
+        let stopped = BTreeSet::from(["web Exited(143)".to_owned(), "worker Exited(137)".to_owned()]);
+        let found = Found { project: "redshop".to_owned(), containers, ill: well(), stopped };
+        assert_eq!(
+            super::words(&[found]),
+            "redshop: job ended with exit code 0; mail ended with an error; web, worker stopped by turnout"
+        );
         // At the moment of the look all of these run but one.
         let up = ["api", "db", "mail", "web"].map(|service| container(service, RunState::Running, false));
         let all = up.into_iter().chain([container("queue", RunState::Restarting, false)]).collect();

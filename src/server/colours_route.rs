@@ -236,7 +236,8 @@ pub(super) async fn of(
         return Ok(None);
     }
     let rollout = deployer.store.rollout(repo).await?;
-    let one = |standing| shown(&stands, standing);
+    let one = |standing| stands.at(standing).map(|one| shown(one, &stands));
+    let back = to_go_back_to(&stands);
     let Glance { not_served, maintained, shares } = deployer.glance(repo, &stands).await;
     let next = stands.at(ColourStanding::Next).map(|next| next.colour.as_str());
     let share = shares.into_iter().find(|share| Some(share.colour.as_str()) == next);
@@ -250,7 +251,8 @@ pub(super) async fn of(
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
-        previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
+        previous: back.map(|back| shown(back, &stands)),
+        others: others(&stands),
         failed: one(ColourStanding::Failed),
         in_place: one(ColourStanding::InPlace),
         leaving: one(ColourStanding::Leaving),
@@ -258,7 +260,6 @@ pub(super) async fn of(
         analysis: analysis(deployer, repo, &rollout, &stands).await,
         measures: measures(deployer, repo, judged(&rollout, &stands)),
         removed: one(ColourStanding::Removed),
-        kept_until: stands.at(ColourStanding::Kept).and_then(|kept| kept_until(kept, stands.live())),
         bakes_until: rollout.bake.map(|bake| bake.until),
         next_waits: rollout.attends(),
         next_share: share.map(|share| ShareStatus { percent: share.percent, in_part: share.in_part }),
@@ -322,8 +323,81 @@ async fn analysis(deployer: &Deployer, repo: &str, rollout: &Rollout, stands: &S
     }
 }
 
-fn shown(stands: &Stands, standing: ColourStanding) -> Option<ColourStatus> {
-    let ColourRecord { colour, project, standing, generation, deployment, commit, since, .. } =
-        stands.at(standing)?.clone();
-    Some(ColourStatus { colour, project, state: standing.as_str().to_owned(), generation, deployment, commit, since })
+/// The colour to which `rollback` leads.
+fn to_go_back_to(stands: &Stands) -> Option<&ColourRecord> {
+    stands.at(ColourStanding::Previous).or_else(|| stands.at(ColourStanding::Kept))
+}
+
+/// Kept and failed ones that are no part of the pair any more: of each standing only one has a line of its own.
+fn others(stands: &Stands) -> Vec<ColourStatus> {
+    let failed = stands.at(ColourStanding::Failed);
+    let is_told = |one: &&ColourRecord| {
+        [to_go_back_to(stands), failed].into_iter().flatten().any(|told| told.colour == one.colour)
+    };
+    let left = stands.all.iter().filter(|one| matches!(one.standing, ColourStanding::Kept | ColourStanding::Failed));
+    left.filter(|one| !is_told(one)).map(|one| shown(one, stands)).collect()
+}
+
+fn shown(one: &ColourRecord, stands: &Stands) -> ColourStatus {
+    let ColourRecord { colour, project, standing, generation, deployment, commit, since, .. } = one.clone();
+    let kept_until = kept_until(one, stands.live());
+    let state = standing.as_str().to_owned();
+    ColourStatus { colour, project, state, generation, deployment, commit, since, kept_until }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn colour(colour: &str, standing: ColourStanding, generation: i64, since: i64) -> ColourRecord {
+        ColourRecord {
+            repo: "shop".to_owned(),
+            colour: colour.to_owned(),
+            project: format!("{colour}shop"),
+            standing,
+            generation,
+            deployment: None,
+            commit: None,
+            since,
+            made: r#"{"services":[],"routes":[],"bake":0,"goes_back":true,"reach":{"keep":500}}"#.to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_colour_has_the_end_of_its_own_time() {
+        use ColourStanding::{Failed, Kept, Live, Previous};
+        let live = colour("green", Live, 3, 3_000);
+        for (others, back, until, besides) in [
+            (vec![], None, None, vec![]),
+            (vec![colour("red", Kept, 2, 2_000)], Some("redshop"), Some(2_500), vec![]),
+            (vec![colour("red", Previous, 2, 3_000)], Some("redshop"), None, vec![]),
+            // What is kept of another pair says nothing of the one that runs.
+            (
+                vec![colour("red", Previous, 2, 3_000), colour("blue", Kept, 1, 1_000)],
+                Some("redshop"),
+                None,
+                vec![("blueshop", Some(1_500))],
+            ),
+            (
+                vec![colour("red", Kept, 2, 2_000), colour("blue", Kept, 1, 1_000)],
+                Some("redshop"),
+                Some(2_500),
+                vec![("blueshop", Some(1_500))],
+            ),
+            (
+                vec![colour("red", Failed, 2, 2_000), colour("blue", Failed, 1, 1_000)],
+                None,
+                None,
+                vec![("blueshop", None)],
+            ),
+        ] {
+            let stands = Stands { all: [vec![live.clone()], others].concat(), switch: None };
+            let found = to_go_back_to(&stands).map(|one| shown(one, &stands));
+            assert_eq!(found.as_ref().map(|one| one.project.as_str()), back);
+            assert_eq!(found.and_then(|one| one.kept_until), until, "{back:?}");
+            let found = super::others(&stands);
+            let found: Vec<_> = found.iter().map(|one| (one.project.as_str(), one.kept_until)).collect();
+            assert_eq!(found, besides, "{back:?}");
+        }
+    }
 }

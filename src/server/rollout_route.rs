@@ -18,7 +18,7 @@ use crate::{
         colours::{Counted, Share, counted_of},
         now_ms,
     },
-    rollout::Rollout,
+    rollout::{Phase, Rollout},
     store::{self, ColourRecord, ColourStanding, Filter},
     traffic::bounds::WEIGHTS,
 };
@@ -137,6 +137,7 @@ fn waits(rollout: &Rollout, now: i64) -> Option<RolloutWait> {
     let Some(under_way) = rollout.under_way else { return bake };
     let what = under_way.phase.awaited()?;
     // Whoever waits for a bake waits for its end, and for what comes after it.
-    let until = rollout.bake.map(|bake| bake.until).or(under_way.due_at);
+    let bake = rollout.bake.filter(|_| under_way.phase == Phase::BakeAwaited);
+    let until = bake.map(|bake| bake.until).or(under_way.due_at);
     Some(RolloutWait { what: what.to_owned(), until, left: until.map(left) })
 }

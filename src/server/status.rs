@@ -16,12 +16,14 @@ use super::{
 use crate::{
     config::Repo,
     deploy::{
+        colours::{Stands, Stopped},
         compute,
         former::{self, Stacks, Stray},
         holdings::Ask,
         load_project, now_ms, place,
     },
     engine, files, git,
+    rollout::Phase,
     store::{Deployment, Filter, Waiting},
 };
 
@@ -166,12 +168,6 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
             projects.push(former);
         }
     }
-    let (mut containers, mut ran) = (Vec::new(), Vec::new());
-    if let Ok(stacks) = &runs.stacks {
-        containers = of_projects(control, repo, &mut projects, stacks);
-    } else if let Some(before) = &runs.before {
-        ran = of_projects(control, repo, &mut projects, before);
-    }
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
@@ -179,13 +175,27 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let waits = control.deployer.store.waiting().await?.into_iter().find(|waiting| waiting.repo == repo.name);
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
     let left = left(&control.deployer.store, &repo.name).await?;
-    let bake = control.deployer.store.rollout(&repo.name).await?.bake;
+    let rollout = control.deployer.store.rollout(&repo.name).await?;
+    // One that waits for something else while a bake is under way has an end of its own.
+    let for_the_bake = rollout.under_way.is_some_and(|one| one.phase == Phase::BakeAwaited);
+    let bake = rollout.bake.filter(|_| for_the_bake);
     let colours = colours_route::of(&control.deployer, &repo.name, runs.stacks.as_ref().ok()).await?;
     let behind = control.deployer.store.wanted(&repo.name).await?;
     let behind_taken_back = match &behind {
         Some(behind) => control.deployer.store.why_reverted(&repo.name, &behind.commit).await?.is_some(),
         None => false,
     };
+    let last = find(&|d| matches!(d.state, Succeeded | Failed | Cancelled));
+    let stands = control.deployer.recorded(&repo.name).await?;
+    let failed_for = colours.as_ref().and_then(|colours| colours.failed_for.clone());
+    let faults = failed_for.into_iter().chain(last.as_ref().and_then(|last| last.error.clone()));
+    let of = Of { repo, stands: &stands, faults: faults.collect::<Vec<_>>().join("\n") };
+    let (mut containers, mut ran) = (Vec::new(), Vec::new());
+    if let Ok(stacks) = &runs.stacks {
+        containers = of_projects(control, &of, &mut projects, stacks);
+    } else if let Some(before) = &runs.before {
+        ran = of_projects(control, &of, &mut projects, before);
+    }
     let status = RepoStatus {
         name: repo.name.clone(),
         colours,
@@ -204,7 +214,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
             why: waits.summary,
             until: bake.map_or(until, |bake| bake.until),
         }),
-        last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
+        last,
         deployed: find(&|d| d.state == Succeeded),
         watched_until: watched.into_iter().find(|watched| watched.repo == repo.name).map(|found| found.watch.until),
         containers,
@@ -214,9 +224,18 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     Ok((status, projects))
 }
 
+/// Whose containers are shown.
+struct Of<'a> {
+    repo: &'a Repo,
+    stands: &'a Stands,
+    /// What is known of faults, in words: whoever is named there was not ended by turnout.
+    faults: String,
+}
+
 /// The containers of a repository's projects. Adds to these what only the containers know, for instance after the database
 /// was lost.
-fn of_projects(control: &Control, repo: &Repo, projects: &mut Vec<String>, stacks: &Stacks) -> Vec<ContainerStatus> {
+fn of_projects(control: &Control, of: &Of<'_>, projects: &mut Vec<String>, stacks: &Stacks) -> Vec<ContainerStatus> {
+    let Of { repo, stands, faults } = of;
     let marked = stacks.values().filter(|stack| stack.repository.as_ref() == Some(&repo.name));
     let marked: Vec<String> = marked.map(|stack| stack.project.clone()).collect();
     projects.extend(marked.into_iter().filter(|project| !projects.contains(project)).collect::<Vec<_>>());
@@ -225,7 +244,11 @@ fn of_projects(control: &Control, repo: &Repo, projects: &mut Vec<String>, stack
     let anothers = |of: &String| *of != repo.name && list.repos.by_name(of).is_some();
     let all = projects.iter().filter_map(|project| stacks.get(project));
     let all = all.filter(|stack| !stack.repository.as_ref().is_some_and(anothers));
-    all.flat_map(|stack| stack.containers.iter().map(shown)).collect()
+    let shown_of = |stack: &engine::Stack| {
+        let stopped = Stopped::of(stands, &stack.project, &repo.project);
+        stack.containers.iter().map(|one| shown(one, &stopped, faults)).collect::<Vec<_>>()
+    };
+    all.flat_map(shown_of).collect()
 }
 
 /// Whether what runs was asked for by name.
@@ -256,8 +279,10 @@ async fn by_hand(control: &Control, repo: &Repo) -> Result<Option<ByHand>, Refus
     Ok(Some(ByHand { commit, asked: last.wanted_commit, deployment: last.id, branch, branch_commit: tip }))
 }
 
-fn shown(container: &engine::ContainerStatus) -> ContainerStatus {
+fn shown(container: &engine::ContainerStatus, stopped: &Stopped, faults: &str) -> ContainerStatus {
+    let ended = |code| stopped.ended(&container.name, &container.service, code, Some(faults));
     ContainerStatus {
+        stopped_by_turnout: !container.oneoff && container.exit_code.is_some_and(ended),
         service: container.service.clone(),
         name: container.name.clone(),
         status: container.status.clone(),
@@ -272,7 +297,7 @@ fn stray(stray: Stray) -> StrayStatus {
         project: stack.project,
         repository,
         path,
-        containers: stack.containers.iter().map(shown).collect(),
+        containers: stack.containers.iter().map(|one| shown(one, &Stopped::Nothing, "")).collect(),
         volumes: stack.volumes.into_iter().collect(),
         remove,
         adopt,

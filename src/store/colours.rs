@@ -328,10 +328,10 @@ fn taken_back(db: &Connection, repo: &str, commit: &str, why: &str, at: Millis) 
     journal::of_repo(db, at, repo, &DomainEvent::CommitReverted { commit: commit.to_owned(), why: why.to_owned() })
 }
 
-const COLOURS: &str =
+pub(super) const COLOURS: &str =
     "SELECT repo, colour, project, standing, generation, deployment, commit_id, since, made FROM colours";
 
-fn record(row: &Row<'_>) -> rusqlite::Result<ColourRecord> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<ColourRecord> {
     Ok(ColourRecord {
         repo: row.get(0)?,
         colour: row.get(1)?,

@@ -5,24 +5,23 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{ColourRecord, ColourStanding, Store, StoreError, colours, error::there_is, schema};
 use rusqlite::{Connection, params};
 
-/// The project of each live colour, by repository, from the database of a daemon that need not run; nothing where there is none,
-/// or an older one.
+/// The colours of all repositories, from the database of a daemon that need not run; nothing where there is none, or an older one.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn peek_live(file: &Path) -> Result<BTreeMap<String, String>, StoreError> {
-    const DOING: &str = "reading which colours are live";
+pub fn peek_colours(file: &Path) -> Result<Vec<ColourRecord>, StoreError> {
+    const DOING: &str = "reading the colours";
     if !there_is(file, DOING)? {
-        return Ok(BTreeMap::new());
+        return Ok(Vec::new());
     }
     let look = || {
         let db = schema::open_reader(file)?;
         let known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'colours'";
         if db.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
-            return Ok(BTreeMap::new());
+            return Ok(Vec::new());
         }
-        let mut live = db.prepare("SELECT repo, project FROM colours WHERE standing = ?1")?;
-        live.query_map([ColourStanding::Live.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        let mut all = db.prepare(&format!("{} ORDER BY repo, colour", colours::COLOURS))?;
+        all.query_map([], colours::record)?.collect()
     };
     look().map_err(|error| StoreError::sqlite(DOING, file, error))
 }
@@ -51,6 +50,11 @@ pub fn peek_taken_back(file: &Path) -> Result<BTreeMap<(String, String), String>
         all.query_map([ColourStanding::Live.as_str()], row)?.collect()
     };
     look().map_err(|error| StoreError::sqlite(DOING, file, error))
+}
+
+/// The live colour of a repository, of those of all.
+pub fn live_of<'c>(all: &'c [ColourRecord], repo: &str) -> Option<&'c ColourRecord> {
+    all.iter().find(|one| one.repo == repo && one.standing == ColourStanding::Live)
 }
 
 impl Store {
@@ -134,7 +138,7 @@ mod tests {
     async fn nothing_of_the_switch_is_known_afterwards_and_all_of_it_when_nothing_comes_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("turnout.db");
-        assert_eq!(peek_live(&file).unwrap(), BTreeMap::new());
+        assert_eq!(peek_colours(&file).unwrap(), []);
         let store = Store::open(&file, Retention::default()).unwrap();
         for repo in ["shop", "blog"] {
             store.begin_colour(row(repo, "blue", ColourStanding::Live), "red").await.unwrap();
@@ -160,8 +164,11 @@ mod tests {
         store.forget_unswitch("shop").await.unwrap();
         assert_eq!(standings().await, [ColourStanding::Live]);
 
-        let live = |repo: &str| (repo.to_owned(), format!("blue{repo}"));
-        assert_eq!(peek_live(&file).unwrap(), ["blog", "shop"].map(live).into());
+        let peeked = peek_colours(&file).unwrap().into_iter().map(|one| (one.project, one.standing));
+        assert_eq!(
+            peeked.collect::<Vec<_>>(),
+            ["blueblog", "blueshop"].map(|of| (of.to_owned(), ColourStanding::Live))
+        );
         store.begin_unswitch(row("shop", "in.place", ColourStanding::Leaving)).await.unwrap();
         store.unswitched("shop").await.unwrap();
         assert_eq!(standings().await, []);

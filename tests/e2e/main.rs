@@ -74,6 +74,7 @@ mod switch_protocols;
 mod switch_refused;
 mod switch_routes;
 mod switch_stays;
+mod switch_words;
 mod turned_link;
 mod waiting;
 mod watch_on;

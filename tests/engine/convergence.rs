@@ -43,7 +43,7 @@ fn two_runs_that_replace_the_same_container_agree_on_one() {
     for run in runs {
         let ran = Ran::of(run.wait_with_output().unwrap());
         // One that begins only after the other's container is there says so; it never fails over a name.
-        assert!(ran.code == 0 || ran.err.contains("observe and plan again"), "{ran:?}");
+        assert!(ran.code == 0 || ran.err.contains("the same command again plans anew"), "{ran:?}");
     }
     assert_eq!(site.ids().into_keys().collect::<Vec<_>>(), ["web-1"]);
     assert_eq!(site.inspect("web-1").state.unwrap().running, Some(true));

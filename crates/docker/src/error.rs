@@ -101,8 +101,8 @@ pub enum EngineError {
     /// An image could not be built or pulled.
     #[error(transparent)]
     Image(Box<ImageError>),
-    /// The plan names something that is not there (any more): observe and plan again.
-    #[error("{0} (the engine changed since the plan was made; observe and plan again)")]
+    /// The plan names something that is not there (any more). What is there has to be looked at, and planned, anew.
+    #[error("{0} (something else has changed that since it was planned; the same command again plans anew)")]
     Stale(String),
     /// The run was cancelled.
     #[error("cancelled")]

@@ -143,7 +143,7 @@ pub enum GitError {
         message: String,
     },
     /// The files belong to another user, so that hooks and settings in them are not ours.
-    #[error("{0} belongs to another user; run the service as its owner, `chown -R` it, or allow it: git config --global --add safe.directory {0}", path.display())]
+    #[error("{0} belongs to another user than the one that turnout runs as, and git reads no such repository; `chown -R` it, or allow it, as turnout's user (sudo -u turnout): git config --global --add safe.directory {0}", path.display())]
     WrongOwner { path: PathBuf },
     /// A merge, rebase or the like was begun by hand and not ended.
     #[error("{0} is in the middle of a {1}; end it (git -C {0} {1} --continue) or give it up (--abort)", path.display(), what)]
@@ -408,6 +408,7 @@ impl GitError {
         }
         match error.code() {
             git2::ErrorCode::Owner => Self::WrongOwner { path },
+            _ if not_owned(&message).is_some() => Self::WrongOwner { path },
             git2::ErrorCode::Locked => Self::Busy {
                 message: format!(
                     "another git process uses it ({message}); if none is running, a crashed one left a lock: remove the \
@@ -452,6 +453,12 @@ impl From<NetError> for GitError {
 }
 
 /// libgit2 reports a full disk as text only.
+/// The repository that libgit2 refuses for its owner's sake, by its words: on the way of a transfer the code of the error is lost.
+pub(super) fn not_owned(message: &str) -> Option<PathBuf> {
+    let (before, _) = message.split_once("is not owned by")?;
+    Some(PathBuf::from(before.split('\'').nth(1).unwrap_or_else(|| before.trim())))
+}
+
 pub(super) fn out_of_space(message: &str) -> bool {
     message.contains("No space left on device") || message.contains("Disk quota exceeded")
 }
@@ -493,6 +500,17 @@ mod tests {
             let shown = GitError::local(path, "open", &error).to_string();
             assert!(shown.contains(expected), "{shown}");
         }
+    }
+
+    #[test]
+    fn whose_repository_is_refused_is_known_by_the_words() {
+        let path = |of: &str| Some(PathBuf::from(of));
+        assert_eq!(
+            not_owned("repository path '/srv/git/shop.git/' is not owned by current user"),
+            path("/srv/git/shop.git/")
+        );
+        assert_eq!(not_owned("/srv/shop is not owned by current user"), path("/srv/shop"));
+        assert_eq!(not_owned("no such file"), None);
     }
 
     #[test]

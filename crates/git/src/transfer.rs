@@ -15,7 +15,7 @@ use super::{
     again, arrived,
     auth::Answers,
     budget::Part,
-    error::{GitError, clean, out_of_space},
+    error::{GitError, clean, not_owned, out_of_space},
     objects,
     relay::Route,
     remote::GitAuth,
@@ -408,6 +408,9 @@ fn explain(error: &git2::Error, address: &Address, answers: &Answers, session: &
     let message = clean(error.message());
     if out_of_space(&message) {
         return GitError::NoSpace { path: session.remote.path.clone() };
+    }
+    if let Some(path) = not_owned(&message) {
+        return GitError::WrongOwner { path };
     }
     let gone = |message: &str| {
         [

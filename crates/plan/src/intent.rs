@@ -29,6 +29,8 @@ pub struct Intent {
     pub pull: Option<Pull>,
     /// Replace containers of the named services even when nothing changed.
     pub force_recreate: bool,
+    /// Replace containers of the named services even when nothing changed, for this reason, which ends a sentence.
+    pub anew: Option<&'static str>,
     /// Replace nothing, even when something changed.
     pub no_recreate: bool,
     /// Leave alone what the named services depend on.

@@ -79,9 +79,27 @@ pub fn shown(bytes: u64) -> String {
     }
 }
 
+/// A duration in words, in the largest unit that it is a whole number of: `24 h`, `90 s`. What is left of a second is left out.
+pub fn words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 3_600 && seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+        seconds if seconds >= 60 && seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_said_in_whole_units() {
+        for (seconds, said) in
+            [(86_400, "24 h"), (5_400, "90 min"), (90, "90 s"), (60, "1 min"), (59, "59 s"), (0, "0 s")]
+        {
+            assert_eq!(words(Duration::from_secs(seconds)), said);
+        }
+    }
 
     #[test]
     fn durations() {

@@ -157,7 +157,7 @@ impl Deployer {
                     let meanwhile = share.map_or("waited to be promoted".to_owned(), |percent| {
                         format!("had {percent} % of the clients")
                     });
-                    format!("{seen} while {project} {meanwhile} (docker compose -p {project} logs)")
+                    format!("{seen} while {project} {meanwhile} (turnout compose -p {project} logs)")
                 }
                 Some(_) => continue,
                 // That looks are to say the same is the analysis's own.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     report::counted,
     rollout::{Generation, Millis},
-    store::{ColourRecord, ColourStanding, Filter, State, StoreError},
+    store::{ColourRecord, ColourStanding, Filter, State, StoreError, live_of},
 };
 
 /// Time between two looks where something changes all the while.
@@ -34,8 +34,7 @@ pub fn until(kept: &ColourRecord, live: Option<&ColourRecord>) -> Option<Millis>
 
 /// When each kept colour is due, of all repositories.
 fn due(all: &[ColourRecord]) -> Vec<(&ColourRecord, Millis)> {
-    let live_of = |repo: &str| all.iter().find(|one| one.repo == repo && one.standing == ColourStanding::Live);
-    all.iter().filter_map(|one| Some((one, until(one, live_of(&one.repo))?))).collect()
+    all.iter().filter_map(|one| Some((one, until(one, live_of(all, &one.repo))?))).collect()
 }
 
 impl Deployer {

@@ -248,7 +248,7 @@ impl Lead {
              colour is live is not there yet"
         ))
         .hint(format!(
-            "nothing was changed; put `adapter` back as it was, or take the live colour down (docker compose -p {project} down: \
+            "nothing was changed; put `adapter` back as it was, or take the live colour down (turnout compose -p {project} down: \
              requests fail from then on, volumes stay) and deploy {}",
             live.repo
         )))

@@ -28,7 +28,7 @@ pub(super) fn refused(project: &str, service: &str, path: &str) -> Failure {
          now, and {service} would begin without what is in it"
     ))
     .hint(format!(
-        "nothing was changed; bring over what is in it first: docker compose -p {project} cp {service}:{path} ., or take that mount \
+        "nothing was changed; bring over what is in it first: turnout compose -p {project} cp {service}:{path} ., or take that mount \
          out of the Compose file"
     ))
 }

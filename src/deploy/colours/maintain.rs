@@ -28,7 +28,7 @@ impl Deployer {
             made.routes.iter().filter(|route| route.http == Some(true)).map(|route| route.service.as_str()).collect();
         if spoken.is_empty() {
             return Err(Failure::new(format!("no route of {name} speaks HTTP: there is no page to answer with"))
-                .hint(format!("docker compose -p {} stop ends its services", live.project)));
+                .hint(format!("turnout compose -p {} stop ends its services", live.project)));
         }
         let changed = self.proxy().await?.maintain(name, on, page).await?;
         let others: Vec<String> = made.routes.iter().filter(|route| route.http != Some(true)).map(place).collect();

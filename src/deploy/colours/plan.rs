@@ -8,13 +8,15 @@ use std::{
 use super::{
     super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed, stack::Stack, wanted},
     came::Planned,
+    later::Later,
     lead::Lead,
     look::{self, Looked, Looking},
     made::{Made, MadeSnapshot},
-    memory,
+    memory, missing,
     reroute::counts_later,
     snapshots,
     stands::Stands,
+    third::third,
     tried,
     way::{self, Adopts, How, Making, Way},
     with::{Which, With},
@@ -61,6 +63,9 @@ impl Deployer {
                 return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
             }
             let way = self.plan_back(of, steer, stands)?;
+            if let Some(back) = way.stands.of(&way.colour) {
+                missing::refuse(back, &way.made, &engine.containers(&way.project, true).await?, false)?;
+            }
             way.steer.check(&way.made, &way.colour, false).await?;
             return Ok(Planned::Way(Box::new(way)));
         }
@@ -72,11 +77,16 @@ impl Deployer {
         let looking = Looking { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
         if let Some(live) = stands.live().filter(|_| !job.force_rebuild) {
             let looked = look::look(&looking, &live.colour, &staying).await?;
-            let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
-            let moves = self.prepared(With::of(of), &looked, Which::Colour, Some(commit)).await?;
+            let later = Later::new(recorder);
+            let with = With { reporter: &later, ..With::of(of) };
+            let stays = self.prepared(with, &looked, Which::Staying, Some(commit)).await?;
+            let moves = self.prepared(with, &looked, Which::Colour, Some(commit)).await?;
             let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
             if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() && !asks {
                 let rerouted = self.rerouted(repo, &stands, &looked).await?;
+                if rerouted.as_ref().is_none_or(|rerouted| rerouted.needs_colour.is_none()) {
+                    later.tell();
+                }
                 match rerouted.as_ref().map(|rerouted| &rerouted.needs_colour) {
                     None => recorder.info(format!("{} is live and as it should be", live.project)),
                     Some(None) => recorder.info(format!(
@@ -102,6 +112,9 @@ impl Deployer {
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
+        if let Some(said) = third(&repo.name, &stands.all, &first.derived.colours, &repo.env_file) {
+            recorder.warn(said);
+        }
         self.refuse_moved(repo, &engine, &stands, &first).await?;
         let adopts = self.in_place(&engine, &stands, &named.stack, &first).await?;
         let mut colour = next_colour(&first, &stands, &named.stack.color);
@@ -268,13 +281,12 @@ impl Deployer {
         let With { repo, reporter, cancel, rebuild, digests, at_once } = with;
         let (loaded, dressed) = match which {
             Which::Staying | Which::Adopted => {
-                let fresh = which == Which::Adopted;
-                (&looked.staying, Dressed { all_resources: true, fresh, ..Dressed::default() })
+                (&looked.staying, Dressed { all_resources: true, anew: which.anew(), ..Dressed::default() })
             }
             Which::Colour | Which::Fresh | Which::Made | Which::Created | Which::Settled => {
                 let (networks_to_come, volumes_to_come) = to_come(&looked.staying.project, &looked.colour.project);
                 let dressed = Dressed {
-                    fresh: matches!(which, Which::Fresh | Which::Made | Which::Created),
+                    anew: which.anew(),
                     no_start: which == Which::Created,
                     images_are_there: matches!(which, Which::Made | Which::Created | Which::Settled),
                     only: if which == Which::Created { looked.made.alone() } else { Vec::new() },

@@ -6,11 +6,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts,
+    later::Later,
     look::{self, Looked, Looking},
     memory, mistaken, obtained, other,
     plan::{listened_in_place, names_the_live_one, next_colour},
     reroute::counts_later,
     stands::Stands,
+    third::third,
     tried,
     way::Adopts,
     with::{Which, With},
@@ -48,6 +50,9 @@ impl Deployer {
             let shares = derived.canary.steps.is_some();
             front.costs(shares).iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         }
+        if let Some(said) = third(&repo.name, &stands.all, &derived.colours, &repo.env_file) {
+            text.push_str(&format!("\n{said}\n"));
+        }
         let mut later = look::not_there_yet(&derived);
         let (clashes, unknown) = self.clashes(repo, &derived, &engine).await;
         later.extend(clashes);
@@ -68,6 +73,8 @@ impl Deployer {
         let commit = seen.commit.as_deref();
         if let Some(live) = stands.live().filter(|_| !asked.rebuild) {
             let looked = look::look(&looking, &live.colour, &staying).await?;
+            let later = Later::new(reporter);
+            let with = With { reporter: &later, ..with };
             let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
             let moves = self.prepared(with, &looked, Which::Colour, commit).await?;
             let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
@@ -80,12 +87,13 @@ impl Deployer {
                     {
                         return Ok((None, with_refusals(text, vec![failure])));
                     }
+                    later.tell();
                     text.push_str(&match rerouted {
                         None => format!("\n{} is live and as it should be: nothing to do\n", live.project),
                         Some(rerouted) => format!("\n{}", rerouted.text()),
                     });
-                    let later = counts_later(&stands, &looked)?;
-                    later.into_iter().for_each(|line| text.push_str(&format!("{line}\n")));
+                    let counts = counts_later(&stands, &looked)?;
+                    counts.into_iter().for_each(|line| text.push_str(&format!("{line}\n")));
                     return Ok((Some(moves.plan), text));
                 };
                 text.push_str(&format!("\nthe routes of {} change: {why}\n", live.project));

@@ -13,7 +13,7 @@ use super::{
     lead::LeadError,
     made::{Made, MadeRoute, Speaks},
     mend::stands_still,
-    snapshots,
+    missing, snapshots,
 };
 use crate::{
     engine::{Engine, Wake},
@@ -44,6 +44,7 @@ impl Deployer {
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let wanted = steer.goal(&was, (number(age.0), number(age.1)), &previous.colour, number(previous.generation))?;
         let engine = self.planner.engine().await?;
+        missing::refuse(previous, &was, &engine.containers(&previous.project, true).await?, true)?;
         dies::here("before", "going back");
         self.stands_again(&engine, previous, &was).await?;
         let held = was.holds() || is.holds();

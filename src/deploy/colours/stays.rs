@@ -141,7 +141,7 @@ impl Back {
             ),
             (_, false) => {
                 failure.but(&format!("what stays could not be put back as it was: {}", failed.join("; "))).hint(
-                    "the live colour goes on with what stays as it is now (docker compose ps); correct the change and push again",
+                    "the live colour goes on with what stays as it is now (`turnout status` shows it); correct the change and push again",
                 )
             }
         }

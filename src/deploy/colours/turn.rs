@@ -11,7 +11,7 @@ use super::{
     look::{self, Looking},
     made::{Made, stands_in},
     revert::answer,
-    way::{Adopts, How, Way},
+    way::{Adopts, How, Way, in_words},
     with::{Which, With},
 };
 use crate::{
@@ -356,8 +356,10 @@ impl Deployer {
         });
         if let (Some(bake), Some((before, _))) = (bake, &way.live) {
             let left = (bake.until.saturating_sub(now_ms())).max(0) / 1_000;
+            let kept = way.made.reach.keep.map(|keep| format!(", for {}", in_words(keep))).unwrap_or_default();
             recorder.info(format!(
-                "{} is there to go back to for {left} s: turnout rollback {}",
+                "{} runs on for {left} s, and is kept after that, stopped{kept}: turnout rollback {} goes back to it, at once as long as \
+                 it runs",
                 before.project, repo.name
             ));
         }
@@ -474,7 +476,7 @@ impl Deployer {
             let ended = engine.rest(&way.project, &way.made.not_jobs()).await?;
             if !ended.is_empty() {
                 recorder.info(format!(
-                    "{} is stopped and left to be looked at: docker compose -p {} logs",
+                    "{} is stopped and left to be looked at: turnout compose -p {} logs",
                     way.project, way.project
                 ));
             }

@@ -349,9 +349,13 @@ impl Deployer {
     }
 }
 
-/// All of it is made anew: what was stopped has lost its restart policies.
+/// All of it is made anew.
 fn fresh(images_are_there: bool) -> Dressed {
-    Dressed { fresh: true, images_are_there, ..Dressed::default() }
+    Dressed {
+        anew: Some("it comes back in place, where what was stopped has no restart policy any more"),
+        images_are_there,
+        ..Dressed::default()
+    }
 }
 
 fn same_address(one: std::net::SocketAddr, other: std::net::SocketAddr) -> bool {
@@ -369,7 +373,7 @@ fn refuse_other_lead(repo: &Repo, stands: &Stands) -> Result<(), Failure> {
     ))
     .hint(format!(
         "nothing was changed; put `switch` back as it was; or have your proxy lead to a port that {} publishes itself, take the \
-         colour down (docker compose -p {} down, and the same with {}: named volumes stay), and deploy",
+         colour down (turnout compose -p {} down, and the same with {}: named volumes stay), and deploy",
         repo.name, live.project, repo.project
     )))
 }

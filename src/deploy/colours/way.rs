@@ -1,6 +1,8 @@
 //! The way of one deployment from the live colour to the next one: what its actions know of each other. It is in no state:
 //! after a crash it is found out anew.
 
+use std::time::Duration;
+
 use super::{
     bake,
     canary::Step,
@@ -16,6 +18,7 @@ use crate::{
     deploy::{Failure, Prepared},
     engine::Wake,
     git,
+    report::units,
     rollout::{Bake, Millis, Phase, UnderWay},
     store::ColourRecord,
 };
@@ -28,6 +31,11 @@ pub fn awaits(repo: &Repo, bake: Bake) -> Failure {
             "`turnout promote {}` ends that as good at once, `turnout rollback {}` goes back",
             repo.name, repo.name
         ))
+}
+
+/// Milliseconds, as people say them.
+pub(super) fn in_words(millis: Millis) -> String {
+    units::words(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
 }
 
 /// From one colour to another.
@@ -192,8 +200,15 @@ impl Way {
             }
             _ => format!("`turnout promote {name}` has requests go there at once"),
         };
+        let longest = self.promotion().filter(|_| phase == Phase::Offered).map(|promotion| {
+            format!(
+                "; whoever waits for this deployment may leave (Ctrl-C): it goes on, for {} at most",
+                in_words(promotion.within)
+            )
+        });
         Failure::new(format!("{} {what}; {live} gets the requests until then", self.project)).hint(format!(
-            "`turnout preview {name}` says where it is reached; {on}; `turnout abort {name}` gives it up"
+            "`turnout preview {name}` says where it is reached; {on}; `turnout abort {name}` gives it up{}",
+            longest.unwrap_or_default()
         ))
     }
 

@@ -50,3 +50,14 @@ pub enum Which {
     /// What is there of the colour already, with the images that are there.
     Settled,
 }
+
+impl Which {
+    /// Why containers are replaced of which nothing changed; `None`: they are not.
+    pub fn anew(self) -> Option<&'static str> {
+        match self {
+            Which::Fresh | Which::Made | Which::Created => Some("each deployment makes its colour's containers anew"),
+            Which::Adopted => Some("a first switch that was broken off has left it, perhaps with other volumes"),
+            Which::Staying | Which::Colour | Which::Settled => None,
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub struct PreviewPlace {
 }
 
 /// The colours of a repository that is deployed blue/green.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColoursStatus {
     /// The one that gets the requests.
     pub live: Option<ColourStatus>,
@@ -67,9 +67,9 @@ pub struct ColoursStatus {
     /// What others say of it, where they are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measures: Vec<MeasureStatus>,
-    /// Until when a kept one is there to go back to, in milliseconds since 1970. None: until it is made anew.
-    #[serde(default)]
-    pub kept_until: Option<i64>,
+    /// Those of another pair that are there besides: `COLOR` in `.env` named a third one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<ColourStatus>,
     /// Both run until then, in milliseconds since 1970.
     #[serde(default)]
     pub bakes_until: Option<i64>,
@@ -160,4 +160,7 @@ pub struct ColourStatus {
     pub commit: Option<String>,
     /// Since when it stands so, in milliseconds since 1970.
     pub since: i64,
+    /// Of a kept one: until when it is there to go back to, in milliseconds since 1970. None: until it is made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<i64>,
 }

@@ -191,6 +191,9 @@ pub struct ContainerStatus {
     pub image: String,
     /// Published ports in words.
     pub ports: String,
+    /// turnout has stopped it, with the colour that it is of: how it ended is no fault of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_by_turnout: bool,
 }
 
 /// Whether something works.

@@ -43,6 +43,8 @@ pub enum ContainerCause {
     StepFailed,
     /// Its replacement was asked for.
     ReplacementAsked,
+    /// It is made anew whatever changed, for this reason.
+    Anew(&'static str),
     /// Fresh anonymous volumes were asked for.
     FreshVolumesAsked,
     /// Replacement of what others depend on was asked for.
@@ -110,6 +112,7 @@ impl ContainerCause {
             Self::StepInterrupted => "container.step_interrupted",
             Self::StepFailed => "container.step_failed",
             Self::ReplacementAsked => "container.replacement_asked",
+            Self::Anew(_) => "container.anew",
             Self::FreshVolumesAsked => "container.fresh_volumes_asked",
             Self::DependenciesAsked => "container.dependencies_asked",
             Self::LabelMissing(_) => "container.label_missing",
@@ -145,6 +148,7 @@ impl fmt::Display for ContainerCause {
             Self::StepInterrupted => "left over from a pre_start step that was interrupted",
             Self::StepFailed => "left over from a pre_start step that failed",
             Self::ReplacementAsked => "replacement was asked for",
+            Self::Anew(why) => why,
             Self::FreshVolumesAsked => "fresh anonymous volumes were asked for",
             Self::DependenciesAsked => "replacement of dependencies was asked for",
             Self::LabelMissing(label) => {

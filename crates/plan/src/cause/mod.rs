@@ -160,6 +160,7 @@ mod tests {
         let (any, arm) = (String::new(), "linux/arm64".to_owned());
         let table: Vec<(Cause, &str, &str)> = vec![
             (ContainerCause::Exited(3).into(), "container.exited", "stopped with exit code 3"),
+            (ContainerCause::Anew("it begins anew").into(), "container.anew", "it begins anew"),
             (NetworkCause::Absent("a".into()).into(), "network.absent", "network a does not exist yet"),
             (NetworkCause::TrialLeft.into(), "network.trial_left", "left over from a trial that was interrupted"),
             (ServiceCause::Asked.into(), "service.asked", "asked for"),

@@ -144,6 +144,7 @@ fn policy(draft: &Draft<'_>, name: &str, container: &ObservedContainer) -> Polic
         _ if intent.no_recreate => Policy::Never,
         _ if intent.earlier.created(container) => Policy::Diverged,
         true if intent.force_recreate => Policy::Force(ContainerCause::ReplacementAsked),
+        true if let Some(why) = intent.anew => Policy::Force(ContainerCause::Anew(why)),
         true if intent.renew_anon_volumes => Policy::Force(ContainerCause::FreshVolumesAsked),
         false if intent.always_recreate_deps => Policy::Force(ContainerCause::DependenciesAsked),
         _ => Policy::Diverged,
