@@ -88,11 +88,11 @@ impl Waiting {
         let mut wait = self.lock();
         let wait = wait.as_mut()?;
         let now = Instant::now();
-        if now < wait.next {
-            // Something else is waited for since the pause before this line began.
+        let waited = now.duration_since(wait.since);
+        if waited < FIRST {
+            // It is another wait than the one for which this line was due.
             return None;
         }
-        let waited = now.duration_since(wait.since);
         // In a pipe at 1, 5, 10, … seconds.
         let rounds = u32::try_from(waited.as_millis() / again.as_millis().max(1)).unwrap_or(u32::MAX - 1);
         wait.next = wait.since + again.saturating_mul(rounds + 1);

@@ -380,6 +380,25 @@ async fn foreign_owners_are_refused_with_advice() {
 }
 
 #[tokio::test]
+async fn the_repository_of_another_user_behind_a_path_is_refused_with_advice() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let address = format!("file://{}", world.origin().display());
+    let auth = product::GitAuth::default();
+    assert_eq!(product::foreseen(&auth, &address), Vec::<String>::new());
+    if std::os::unix::fs::chown(world.origin(), Some(12345), None).is_err() {
+        println!("not run: changing the owner of a folder takes root");
+        return;
+    }
+    let fetched = update(&world.remote_at(&address)).await.unwrap_err().to_string();
+    let foreseen = product::foreseen(&auth, &address).join("; ");
+    for said in [fetched, foreseen] {
+        assert!(said.contains("belongs to another user") && said.contains("safe.directory"), "{said}");
+        assert!(said.contains(&world.origin().display().to_string()), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_vanished_work_tree_is_cloned_again() {
     let world = World::new();
     update(&world.remote()).await.unwrap();

@@ -1,6 +1,10 @@
 //! Answers libgit2's questions during a transfer: who we are, and whether the server is who it says.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, cert::Cert};
 
@@ -299,9 +303,17 @@ impl Answers {
 /// What is certain to keep a fetch from this address from working, in words, without asking anybody.
 pub fn foreseen(auth: &GitAuth, address: &str) -> Vec<String> {
     match Address::parse(address) {
+        Ok(Address::Local(place)) => anothers(&place).map(|error| error.to_string()).into_iter().collect(),
         Ok(address) => Answers::new(auth, &address, true).foreseen(),
         Err(error) => vec![error.to_string()],
     }
+}
+
+/// A repository on this machine that git reads not, for it is another user's. What else may be wrong with it, a fetch tells.
+fn anothers(place: &str) -> Option<GitError> {
+    let path = Path::new(place.strip_prefix("file://").unwrap_or(place));
+    let error = git2::Repository::open(path).err()?;
+    Some(GitError::local(path, "open", &error)).filter(|error| matches!(error, GitError::WrongOwner { .. }))
 }
 
 /// Of that, what is so for every user: files that are named and not there, and keys that can be read and not be used.

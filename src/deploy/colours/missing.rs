@@ -2,7 +2,7 @@
 //! Pure.
 
 use super::made::Made;
-use crate::{deploy::Failure, engine::ContainerStatus, git, store::ColourRecord};
+use crate::{deploy::Failure, engine::ContainerStatus, git, report::counted, store::ColourRecord};
 
 /// Whether each of its services has all its containers.
 ///
@@ -41,7 +41,7 @@ fn missing(made: &Made, there: &[ContainerStatus]) -> Vec<String> {
         match found {
             found if found >= wanted => None,
             0 => Some(format!("the container of {service}")),
-            _ => Some(format!("one of the {wanted} containers of {service}")),
+            _ => Some(format!("{} of {service}, of {wanted},", counted(wanted - found, "container"))),
         }
     };
     made.not_jobs().iter().filter_map(of).collect()
@@ -109,7 +109,7 @@ mod tests {
         let (summary, hint) = said(&["web"], false).unwrap();
         assert_eq!(
             summary,
-            "redshop cannot be brought back as it was: one of the 2 containers of web and the container of worker were removed"
+            "redshop cannot be brought back as it was: 1 container of web, of 2, and the container of worker were removed"
         );
         assert!(hint.contains("`turnout deploy shop --commit 0123456` makes"), "{hint}");
         let (_, hint) = said(&["web", "web"], true).unwrap();
