@@ -61,8 +61,9 @@ impl Deployer {
         let named = self.planner.read(repo, recorder).await?;
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let looking = Looking { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
+        let mut seen = None;
         if let Some(live) = stands.live().filter(|_| !job.force_rebuild) {
-            let looked = look::look(&looking, &live.colour, &staying).await?;
+            let looked = Box::pin(look::look(&looking, &live.colour, &staying)).await?;
             let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
             let moves = self.prepared(With::of(of), &looked, Which::Colour, Some(commit)).await?;
             let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
@@ -84,8 +85,12 @@ impl Deployer {
                     looked.derived.colours.partner
                 )));
             }
+            seen = Some(looked).filter(|_| live.colour == named.stack.color);
         }
-        let first = look::look(&looking, &named.stack.color, &staying).await?;
+        let first = match seen {
+            Some(looked) => looked,
+            None => Box::pin(look::look(&looking, &named.stack.color, &staying)).await?,
+        };
         self.refuse_moved(repo, &engine, &stands, &first).await?;
         let adopts = self.in_place(&engine, &stands, &named.stack, &first).await?;
         let mut colour = next_colour(&first, &stands, &named.stack.color);
@@ -96,22 +101,28 @@ impl Deployer {
         }
         let mut looked = match colour == named.stack.color {
             true => first,
-            false => look::look(&looking, &colour, &staying).await?,
+            false => Box::pin(look::look(&looking, &colour, &staying)).await?,
         };
         let before = adopts.as_ref().map(|adopts| &adopts.project).or(stands.live().map(|live| &live.project));
         if let Some(before) = before {
             looked.bring_over(&engine, before).await?;
         }
         self.refuse_written(&stands, &looked.made).await?;
-        if let Some(live) = stands.live() {
-            memory::require(&engine, repo, live, &looked.made).await?;
-        }
+        let anew = way::staying_anew(adopts.as_ref());
+        // What the engine tells of memory takes it longer than all else that it is asked here.
+        let room = async {
+            match stands.live() {
+                Some(live) => memory::require(&engine, repo, live, &looked.made).await,
+                None => Ok(()),
+            }
+        };
+        let (room, stays) = tokio::join!(room, self.prepared(With::of(of), &looked, anew, Some(commit)));
+        room?;
         recorder.info(match stands.live() {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
             None => format!("nothing is live yet; the first colour is {colour}"),
         });
-        let anew = way::staying_anew(adopts.as_ref());
-        let stays = self.prepared(With::of(of), &looked, anew, Some(commit)).await?;
+        let stays = stays?;
         let moves = self.prepared(With::of(of), &looked, Which::Fresh, Some(commit)).await?;
         for prepared in [&stays, &moves] {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
@@ -250,9 +261,11 @@ impl Deployer {
         let wanted = self.wanted(repo, loaded, commit.map(str::to_owned), rebuild).await?;
         let digests = digests.cloned();
         let wanted = Wanted { dressed: Some(dressed), digests, at_once, ..wanted };
-        self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel).await
+        // A whole deployment would not fit on a stack with several of these in it.
+        Box::pin(self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel)).await
     }
 }
+
 /// The colour that does not get the requests.
 pub(super) fn next_colour(looked: &Looked, stands: &Stands, named: &str) -> String {
     let colours = &looked.derived.colours;
