@@ -2,7 +2,7 @@
 # (i) Blue/green: whole deployments under load, the time to live, the time of a way back, what two colours cost.
 
 switch() {
-  local switches=${BENCH_SWITCHES:-50} name=switch-$TURNOUT_TEST_RUN web number took before load lost=0 answered
+  local switches=${BENCH_SWITCHES:-50} name=switch-$TURNOUT_TEST_RUN web number took before load lost=0 answered page road again
   say "(i) $switches deployments with \`switch\` under load"
   web=$(free_port)
   mkdir -p "$work/switch"
@@ -16,7 +16,8 @@ switch() {
   printf 'DEBUG=false\n' >"$work/switch-ours/.env"
   printf 'repos:\n  push:\n    path: %s\n    remote: %s\n    branch: main\n    full_name: acme/push\n    project: %s\n    switch: { bake: 10m }\n' \
     "$work/switch-ours" "$work/switch.git" "$name" >"$work/switch.yaml"
-  serve switch-home "$work/switch.yaml"
+  # Its recorder tells of phases and of the beginning of steps, too: where the time goes is read from that.
+  TURNOUT_LOG_LEVEL=info,turnout::deploy::recorder=debug serve switch-home "$work/switch.yaml"
   turnout_() { "$program" --socket "$socket" "$@" >"$work/said" 2>&1 || { cat "$work/said"; die "failed: turnout $*"; }; }
   turnout_ deploy push
 
@@ -43,6 +44,21 @@ switch() {
   # Of what kind, for whoever reads the run.
   [ "$lost" = 0 ] || grep -E 'Non-2xx|Socket errors' "$work/switch.wrk" || true
 
+  # As it is without load: an image that is built anew, and one that is in the cache of the builder.
+  for road in anew cached; do
+    for number in -3 -2 -1 0 1 2 3 4 5 6 7 8 9; do
+      page="$road $number"
+      [ $road = anew ] || page="$road $((number & 3))"
+      before=$(git -C "$work/switch-dev" rev-parse HEAD)
+      echo "$page" >"$work/switch-dev/page"
+      git_push "$work/switch-dev" "$road $number"
+      again=$(first_answer "$page" switch_push "$before")
+      wait_for 30 switch_live || die "the switch was not recorded"
+      [ "$number" -lt 1 ] || { echo "$again" >>"$work/switch.$road" && tail -n 1 "$work/first.times" >>"$work/switch.$road.times"; }
+      turnout_ promote push
+    done
+  done
+
   # The way back while both colours run.
   for number in 1 2 3 4 5 6 7 8 9 10; do
     before=$(git -C "$work/switch-dev" rev-parse HEAD)
@@ -54,19 +70,35 @@ switch() {
     wait_for 60 switch_rests || die "the way back did not end"
   done
   retire "$daemon"
+  {
+    printf '## From a push to the first answer of the new colour\n\nIn ms: median, least, most, without other load. Method: below.\n'
+    for road in anew cached; do
+      printf '\n| image %s | median | least | most |\n|---|---|---|---|\n' "$([ $road = anew ] && echo 'built anew' || echo 'from the cache of the builder')"
+      python3 -B "$root/script/bench.d/road.py" "$work/switch-home/out" "$work/switch.$road.times" || die "script/bench.d/road.py failed"
+    done
+    printf '\n| the engine alone | median | least | most |\n|---|---|---|---|\n'
+    python3 -B "$root/script/bench.d/alone.py" "$TURNOUT_TEST_BASE" "alone$TURNOUT_TEST_RUN" 9 || die "script/bench.d/alone.py failed"
+    echo
+  } >>"$work/tables"
   pkill -f "turnout-proxy run.*$work" || true
   docker ps -aq --filter "label=com.docker.compose.project=red$name" --filter "label=com.docker.compose.project=blue$name" | xargs -r docker rm -f >/dev/null
   remove_objects "$name"
   figure "$switches deployments under 64 connections kept open: requests failed, of $answered" "$lost" - "$lost" '<=' 0
-  figure "from an accepted push to the first answer of the new colour, image built" "$(median "$work/switch.live") ms" - \
+  figure "from an accepted push to the first answer of the new colour, image built anew, under 64 connections" "$(median "$work/switch.live") ms" - \
     "$(median "$work/switch.live")" '<=' 1500
+  figure "the same without load" "$(median "$work/switch.anew") ms" - "$(median "$work/switch.anew")" '<=' 1500
+  figure "the same, image from the cache of the builder" "$(median "$work/switch.cached") ms" - "$(median "$work/switch.cached")" '<=' 1500
   figure "\`rollback\`, the colour before running: from the command to its first answer" "$(median "$work/switch.back") ms" - \
     "$(median "$work/switch.back")" '<=' 50
   method "Blue/green" <<END
 A stack of a built web service, a built worker and what stays (an image with a named volume), \`switch: { bake: 10m }\`.
-Each deployment is a push, delivered as a signed webhook, whose image is built anew; the clock stops when a client that asks again and
-again sees the new page (spread: $(spread "$work/switch.live") ms; of the way back: $(spread "$work/switch.back") ms). \`turnout promote\` then ends the bake, the next push follows.
-\`wrk\` with 64 connections asks all the while, each again 60 ms after an answer; what failed is what it counts: connections, reads, writes, time-outs, and answers other than 200.
+Each deployment is a push, delivered as a signed webhook; the clock stops when a client that asks each 2 ms sees the new page (spread
+under load, with an image that is built anew: $(spread "$work/switch.live") ms; of the way back: $(spread "$work/switch.back") ms). \`turnout promote\` then ends the bake, the next push follows.
+\`wrk\` with 64 connections asks all the while, each again 60 ms after an answer; what failed is what it counts: connections, reads, writes, time-outs, and answers other than 200. Then nine pushes
+each without that load, after four to warm up. Where the time goes is read from the daemon's log (\`script/bench.d/road.py\`), whose recorder tells
+of phases and the beginning of steps: a part ends where the next one begins, and what is done side by side counts as what was waited for.
+The engine alone: \`script/bench.d/alone.py\`, the same calls raw on its socket, on two networks as a colour has them; nobody who uses the engine
+so can be faster than their sum.
 END
 }
 
@@ -109,7 +141,7 @@ END
 
 # first_answer BODY COMMAND...: runs the command; the time in milliseconds until a client saw the body.
 first_answer() {
-  local body=$1 from till
+  local body=$1 from accepted till
   shift
   mkfifo "$work/probe.$$"
   python3 "$root/script/bench.d/probe.py" 127.0.0.1 "$web" "$body" 120 >"$work/probe.$$" 2>"$work/probe.err" &
@@ -118,8 +150,10 @@ first_answer() {
   read -r _ <&7
   from=$EPOCHREALTIME
   "$@" >"$work/said" 2>&1 || { cat "$work/said" >&2; die "failed: $*"; }
+  accepted=$EPOCHREALTIME
   read -r till <&7 || { cat "$work/probe.err" >&2; die "the answer $body did not come"; }
   exec 7<&-
+  echo "$from $accepted $till" >>"$work/first.times"
   awk -v from="$from" -v till="$till" 'BEGIN { printf "%.2f\n", (till - from) * 1e3 }'
 }
 

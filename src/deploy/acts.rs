@@ -103,14 +103,14 @@ impl Deployer {
         prepared: &Prepared,
         repo: &Repo,
         timeouts: &Timeouts,
-        recorder: &Recorder,
+        reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Report, ApplyError> {
         let environment = std::env::vars().collect();
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
         let inputs = self.planner.input_settings(repo);
         let reads = prepared.compared.labels();
-        let reporter = Dying { recorder, plan: &prepared.plan };
+        let reporter = Dying { reporter, plan: &prepared.plan };
         let run = Apply {
             project: &prepared.loaded.project,
             plan: &prepared.plan,

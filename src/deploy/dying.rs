@@ -1,6 +1,5 @@
 //! Points between the steps of a plan at which a test has the daemon die.
 
-use super::Recorder;
 use crate::{
     plan::{Action, Plan},
     report::{Event, Reporter},
@@ -9,7 +8,7 @@ use crate::{
 
 /// Hands everything on, and dies where a test wants that: [`dies`].
 pub(super) struct Dying<'a> {
-    pub recorder: &'a Recorder,
+    pub reporter: &'a dyn Reporter,
     /// The plan whose steps are told.
     pub plan: &'a Plan,
 }
@@ -21,7 +20,7 @@ impl Reporter for Dying<'_> {
             Event::StepEnded { step, .. } => Some(("after", *step)),
             _ => None,
         };
-        self.recorder.report(event);
+        self.reporter.report(event);
         let step = point.and_then(|(when, step)| Some((when, self.plan.steps.get(step)?)));
         if let Some((when, step)) = step {
             dies::here(when, word(&step.action));
@@ -29,7 +28,7 @@ impl Reporter for Dying<'_> {
     }
 
     fn variables(&self, variables: &[(String, String)]) {
-        self.recorder.variables(variables);
+        self.reporter.variables(variables);
     }
 }
 

@@ -64,13 +64,18 @@ impl Engine {
                 let container = ContainerRef { id: one.id, name: one.name, service: one.service };
                 return Ok((runs.then_some(container), None));
             }
+            let publishes = one.ports.iter().any(|port| port.contains("->"));
             let (engine, id, name) = (self.clone(), one.id.clone(), one.name.clone());
+            let mut deaths = self.container_events(&[&one.id], &["die"]);
             let mut tail = tokio::spawn(async move { engine.stop_container(&id, &name, None, None).await });
             let container = ContainerRef { id: one.id, name: one.name, service: one.service };
             tokio::select! {
                 biased;
                 stopped = &mut tail => stopped.unwrap_or(Ok(())).map(|()| (Some(container), None)),
                 () = self.has_ended(&container.id) => Ok((Some(container), Some(tail))),
+                // The engine tells of it as soon as the process is gone; whoever waits is answered some 200 ms later, when most
+                // engines have taken the networks down, too. A port that is published may be wanted by the next one.
+                Some(_) = deaths.next(), if !publishes => Ok((Some(container), Some(tail))),
             }
         });
         let ended: Result<Vec<_>, EngineError> = join_all(ends).await.into_iter().collect();

@@ -55,7 +55,7 @@ pub struct Ask {
     pub spoken: Spoken,
     /// So many good answers in a row are wanted, each on a connection of its own; at least one is.
     pub successes: u32,
-    /// Time between two tries.
+    /// Longest time between two tries; see [`Ask::pause`].
     pub apart: Duration,
     /// The host that a request names; else the address.
     pub host: Option<String>,
@@ -65,13 +65,29 @@ pub struct Ask {
 
 /// Good answers in a row, where nobody says otherwise.
 const SUCCESSES: u32 = 3;
-/// Time between two tries, where nobody says otherwise.
+/// Longest time between two tries, where nobody says otherwise.
 const APART: Duration = Duration::from_millis(100);
+/// The shortest one. Whoever is ready at once is waited for by people: it bounds what asking costs an instance that starts.
+const SOON: Duration = Duration::from_millis(25);
+/// So many tries in vain are that close to each other: a second. What takes longer to start is not kept from it by being asked.
+const EAGER: u32 = 40;
 
 impl Ask {
-    /// With the usual numbers: three times, 100 ms apart.
+    /// With the usual numbers: three times, at most 100 ms apart.
     pub fn new(address: SocketAddr, spoken: Spoken) -> Ask {
         Ask { address, spoken, successes: SUCCESSES, apart: APART, host: None, preamble: b"" }
+    }
+
+    /// How long to wait before the next try. `asked`: how often it was asked; `had`: how many good answers came in a row. Who does not
+    /// answer yet is asked soon again for a second; good answers are the further apart the more of them there were, so that they
+    /// are no single moment's.
+    pub(crate) fn pause(&self, asked: u32, had: u32) -> Duration {
+        let pause = match had {
+            0 if asked < EAGER => SOON,
+            0 => self.apart,
+            had => SOON.saturating_mul(1 << (had - 1).min(8)),
+        };
+        pause.min(self.apart)
     }
 
     /// The request whose answer counts; none for bytes.
@@ -160,6 +176,29 @@ mod tests {
             assert_eq!((lines[4], lines[5], lines[6]), ("Connection: close", "", ""), "{request}");
         }
         assert_eq!(Ask::new("127.0.0.1:80".parse().unwrap(), Spoken::Tcp).request(), None);
+    }
+
+    #[test]
+    fn who_answers_at_once_is_asked_soon_again() {
+        let usual = Ask::new("127.0.0.1:80".parse().unwrap(), Spoken::Tcp);
+        let slow = Ask { apart: Duration::from_secs(2), ..usual.clone() };
+        let quick = Ask { apart: Duration::from_millis(5), ..usual.clone() };
+        for (ask, asked, had, millis) in [
+            (&usual, 1, 0, 25),
+            (&usual, 39, 0, 25),
+            (&usual, 40, 0, 100),
+            (&usual, 1, 1, 25),
+            (&usual, 900, 1, 25),
+            (&usual, 2, 2, 50),
+            (&usual, 3, 3, 100),
+            (&usual, 4, 4, 100),
+            (&slow, 40, 0, 2_000),
+            (&slow, 40, 40, 2_000),
+            (&quick, 1, 0, 5),
+            (&quick, 2, 1, 5),
+        ] {
+            assert_eq!(ask.pause(asked, had), Duration::from_millis(millis), "{asked} {had}");
+        }
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl Row {
         self.had >= self.wanted
     }
 
+    /// How many good ones it has.
+    pub(crate) fn had(&self) -> u32 {
+        self.had
+    }
+
     /// An answer that does not count ends the row: good answers are counted anew.
     pub(crate) fn broken(&mut self) {
         (self.had, self.of) = (0, None);

@@ -112,7 +112,7 @@ impl<'a, T: FnMut(&str)> Asking<'a, T> {
                     self.last = Some(words);
                 }
             }
-            sleep(self.ask.apart).await;
+            sleep(self.ask.pause(self.asked, row.had())).await;
         }
     }
 }

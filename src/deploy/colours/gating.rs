@@ -3,6 +3,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use futures_util::future::try_join_all;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,6 +38,8 @@ pub(super) struct Gate<'a> {
     pub project: &'a Project,
     /// Who was started.
     pub started: &'a [ContainerRef],
+    /// When the last of them was, where that is known: from then on it has to stay up.
+    pub since: Option<Instant>,
     /// Where requests will go.
     pub routes: &'a mut [MadeRoute],
     /// What the live colour has, to compare with.
@@ -55,8 +58,9 @@ impl Gate<'_> {
     /// # Errors
     /// A container ended or turned unhealthy, or did not become ready in time.
     pub(super) async fn pass(self) -> Result<(), Failure> {
-        let Gate { whose, engine, project, started, routes, live, health, bake, recorder, cancel } = self;
+        let Gate { whose, engine, project, started, since, routes, live, health, bake, recorder, cancel } = self;
         let stays = if bake < A_BAKE { STAYS } else { STAYS_BEFORE_A_BAKE };
+        let stays = stays.saturating_sub(since.map(|since| since.elapsed()).unwrap_or_default());
         let asked: Vec<&str> = routes.iter().map(|route| route.service.as_str()).collect();
         let silent: Vec<ContainerRef> =
             started.iter().filter(|one| !asked.contains(&one.service.as_str())).cloned().collect();

@@ -19,6 +19,7 @@ mod analyse;
 mod ask;
 mod attend;
 mod bake;
+mod begun;
 mod beside;
 mod came;
 mod canary;

@@ -75,8 +75,9 @@ impl Deployer {
         let named = self.planner.read(repo, recorder).await?;
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let looking = Looking { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
+        let mut seen = None;
         if let Some(live) = stands.live().filter(|_| !job.force_rebuild) {
-            let looked = look::look(&looking, &live.colour, &staying).await?;
+            let looked = Box::pin(look::look(&looking, &live.colour, &staying)).await?;
             let later = Later::new(recorder);
             let with = With { reporter: &later, ..With::of(of) };
             let stays = self.prepared(with, &looked, Which::Staying, Some(commit)).await?;
@@ -110,8 +111,12 @@ impl Deployer {
             if looked.derived.by == By::Color && !asks {
                 return Err(names_the_live_one(repo, &live.colour, &looked));
             }
+            seen = Some(looked).filter(|_| live.colour == named.stack.color);
         }
-        let first = look::look(&looking, &named.stack.color, &staying).await?;
+        let first = match seen {
+            Some(looked) => looked,
+            None => Box::pin(look::look(&looking, &named.stack.color, &staying)).await?,
+        };
         if let Some(said) = third(&repo.name, &stands.all, &first.derived.colours, &repo.env_file) {
             recorder.warn(said);
         }
@@ -125,7 +130,7 @@ impl Deployer {
         }
         let mut looked = match colour == named.stack.color {
             true => first,
-            false => look::look(&looking, &colour, &staying).await?,
+            false => Box::pin(look::look(&looking, &colour, &staying)).await?,
         };
         let before = adopts.as_ref().map(|adopts| &adopts.project).or(stands.live().map(|live| &live.project));
         if let Some(before) = before {
@@ -134,17 +139,23 @@ impl Deployer {
         let own = listened_in_place(&engine, adopts.as_ref()).await?;
         self.refuse_untaken(repo, &looked, &own, recorder).await?;
         self.refuse_written(&stands, &looked.made).await?;
-        if let Some(live) = stands.live() {
-            memory::require(&engine, repo, live, &looked.made).await?;
-        }
+        let anew = way::staying_anew(adopts.as_ref());
+        // What the engine tells of memory takes it longer than all else that it is asked here.
+        let room = async {
+            match stands.live() {
+                Some(live) => memory::require(&engine, repo, live, &looked.made).await,
+                None => Ok(()),
+            }
+        };
+        let (room, stays) = tokio::join!(room, self.prepared(With::of(of), &looked, anew, Some(commit)));
+        room?;
         recorder.info(match stands.live() {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
             None => format!("nothing is live yet; the first colour is {colour}"),
         });
         let listeners = self.listeners_change(repo, &stands, (&engine, adopts.as_ref()), &looked).await?;
         listeners.into_iter().for_each(|line| recorder.info(format!("with the switch {line}")));
-        let anew = way::staying_anew(adopts.as_ref());
-        let stays = self.prepared(With::of(of), &looked, anew, Some(commit)).await?;
+        let stays = stays?;
         let moves = self.prepared(With::of(of), &looked, Which::Fresh, Some(commit)).await?;
         for prepared in [&stays, &moves] {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
@@ -301,7 +312,8 @@ impl Deployer {
         let wanted = self.wanted(repo, loaded, commit.map(str::to_owned), rebuild).await?;
         let digests = digests.cloned();
         let wanted = Wanted { dressed: Some(dressed), digests, at_once, ..wanted };
-        self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel).await
+        // A whole deployment would not fit on a stack with several of these in it.
+        Box::pin(self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel)).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
+    begun::{Begun, Telling},
     beside::{Second, falls_back},
     came::{Broke, Moved},
     gating::{Gate, NEW_COLOUR},
@@ -19,7 +20,7 @@ use crate::{
     engine::{ApplyError, ContainerRef, Engine, EngineError},
     git,
     plan::{self, Action},
-    report::Reporter as _,
+    report::Reporter,
     rollout::{Bake, Generation},
     store::{ColourRecord, ColourStanding, Place, dies},
     switch,
@@ -61,7 +62,8 @@ impl Deployer {
         let How::Made(making) = &way.how else { return Ok(()) };
         let stages = switch::stage::stages(&making.looked.coloured, &making.looked.derived);
         stages.notes.iter().for_each(|note| of.recorder.info(note.to_string()));
-        // What must not run twice is made while the others are asked: only its start has to be waited for when the old one ends.
+        // What must not run twice is made while the others start and are asked: only its start has to be waited for when the old
+        // one ends.
         let second = async {
             match stages.second {
                 Some(second) => self.bring_up(of, way, second, Which::Created, commit).await.map(drop),
@@ -69,12 +71,25 @@ impl Deployer {
             }
         };
         let Some(first) = stages.first else { return second.await };
-        let started = self.bring_up(of, way, first, Which::Made, commit).await?;
+        let made = Begun::default();
         let mut routes = way.made.routes_of(false);
+        let asked = async {
+            let Some(first) = self.part(of, way, first, Which::Made, commit).await? else { return Ok(()) };
+            let telling = Telling { reporter: of.recorder, plan: &first.plan, begun: &made };
+            let started = self.carry_out_telling(of, &first, &telling).await?;
+            made.tell();
+            self.ask(of, way, &engine, (&started, made.last_start()), &mut routes).await
+        };
+        let second = async {
+            match made.told().await {
+                true => second.await,
+                false => Ok(()),
+            }
+        };
         // Neither is given up in the middle for the other's sake: what is made is recorded.
-        let (asked, made) = tokio::join!(self.ask(of, way, &engine, &started, &mut routes), second);
+        let (asked, second) = tokio::join!(Box::pin(made.or_never(asked)), Box::pin(second));
         asked?;
-        made?;
+        second?;
         learn(&mut way.made, routes);
         Ok(())
     }
@@ -83,7 +98,7 @@ impl Deployer {
         let wakes = way.made.wakes(false);
         let started = called_off::at_once(engine.wake(&way.project, &wakes), "starting", of.cancel).await??;
         let mut routes = way.made.routes_of(false);
-        self.ask(of, way, engine, &started, &mut routes).await?;
+        self.ask(of, way, engine, (&started, None), &mut routes).await?;
         learn(&mut way.made, routes);
         Ok(())
     }
@@ -114,7 +129,7 @@ impl Deployer {
         let How::Made(making) = &way.how else { return Err(Failure::new("nothing is made").into()) };
         let view = making.looked.colour.view.clone();
         let looking = Looking { planner: &self.planner, store: &self.store, repo: of.repo, view, engine };
-        let mut looked = look::look(&looking, &way.colour, &way.staying).await?;
+        let mut looked = Box::pin(look::look(&looking, &way.colour, &way.staying)).await?;
         if let Some(before) = way.before() {
             looked.bring_over(engine, before).await?;
         }
@@ -202,28 +217,48 @@ impl Deployer {
             let verb = if starts.len() == 1 { "changes" } else { "change" };
             self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
         }
-        let from = way.before();
-        if let (Some(from), false) = (from, ends.is_empty()) {
-            let those = engine.end(from, &ends).await?;
+        // Planned while the old ones end: it is another project, which has not changed since its containers were made.
+        let second = match &way.how {
+            How::Made(making) if alone => switch::stage::stages(&making.looked.coloured, &making.looked.derived).second,
+            _ => None,
+        };
+        let from = way.before().filter(|_| !ends.is_empty());
+        let ending = async {
+            match from {
+                Some(from) => engine.end(from, &ends).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let planning = async {
+            match second {
+                Some(second) => self.part(of, way, second, Which::Settled, commit).await,
+                None => Ok(None),
+            }
+        };
+        let (ended, planned) = tokio::join!(ending, Box::pin(planning));
+        if let Some(those) = ended? {
             let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
             those.containers.iter().for_each(said);
             releases.push(those);
             dies::here("after", "ending what must not run twice");
         }
+        let (planned, begun) = (planned?, Begun::default());
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
         let started = match &way.how {
-            How::Made(making) => {
-                let second = switch::stage::stages(&making.looked.coloured, &making.looked.derived).second;
-                let which = if alone { Which::Settled } else { Which::Made };
+            How::Made(making) if !alone => {
                 let whole = making.looked.coloured.project.clone();
-                match second.filter(|_| alone).or_else(|| (!alone).then_some(whole)) {
-                    Some(project) => self.bring_up(of, way, project, which, commit).await?,
-                    None => Vec::new(),
-                }
+                self.bring_up(of, way, whole, Which::Made, commit).await?
             }
+            How::Made(_) => match planned {
+                Some(prepared) => {
+                    let telling = Telling { reporter: of.recorder, plan: &prepared.plan, begun: &begun };
+                    self.carry_out_telling(of, &prepared, &telling).await?
+                }
+                None => Vec::new(),
+            },
             How::Back | How::Ready => engine.wake(&way.project, &way.made.wakes(true)).await?,
         };
-        self.ask(of, way, &engine, &started, &mut routes).await?;
+        self.ask(of, way, &engine, (&started, begun.last_start()), &mut routes).await?;
         learn(&mut way.made, routes);
         // Long over, as a rule: the engine took down their networks while the others started.
         for ended in releases {
@@ -234,13 +269,13 @@ impl Deployer {
         Ok(())
     }
 
-    /// The gate, for what was started.
+    /// The gate, for what was started; and when, where that is known.
     async fn ask(
         &self,
         of: Of<'_>,
         way: &Way,
         engine: &Engine,
-        started: &[ContainerRef],
+        (started, since): (&[ContainerRef], Option<tokio::time::Instant>),
         routes: &mut [super::made::MadeRoute],
     ) -> Result<(), Broke> {
         let project = match &way.how {
@@ -254,6 +289,7 @@ impl Deployer {
             engine,
             project: &project,
             started,
+            since,
             routes,
             live: &live,
             health: of.timeouts.apply,
@@ -277,18 +313,42 @@ impl Deployer {
         which: Which,
         commit: &str,
     ) -> Result<Vec<ContainerRef>, Broke> {
-        let How::Made(making) = &way.how else { return Ok(Vec::new()) };
+        match self.part(of, way, project, which, commit).await? {
+            Some(prepared) => self.carry_out(of, &prepared).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Plans a part of the colour; nothing where it is not made from the files.
+    async fn part(
+        &self,
+        of: Of<'_>,
+        way: &Way,
+        project: Project,
+        which: Which,
+        commit: &str,
+    ) -> Result<Option<Prepared>, Broke> {
+        let How::Made(making) = &way.how else { return Ok(None) };
         let mut looked = making.looked.clone();
         looked.colour.project = project;
-        let prepared = self.prepared(With::of(of), &looked, which, Some(commit)).await?;
-        self.carry_out(of, &prepared).await
+        Ok(Some(self.prepared(With::of(of), &looked, which, Some(commit)).await?))
     }
 
     /// Carries a plan out. Answers what was started.
     pub(super) async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
+        self.carry_out_telling(of, prepared, of.recorder).await
+    }
+
+    /// As [`Deployer::carry_out`]. `reporter`: who is told of its steps.
+    async fn carry_out_telling(
+        &self,
+        of: Of<'_>,
+        prepared: &Prepared,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
-        let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
+        let applied = Box::pin(self.apply(&prepared.engine, prepared, repo, timeouts, reporter, cancel)).await;
         self.note_reads(prepared, &applied).await;
         if prepared.decision.trigger_file_to_remove && trigger::builds_succeeded(&prepared.plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;

@@ -202,6 +202,7 @@ impl Deployer {
             engine: &engine,
             project: &prepared.loaded.project,
             started: &started,
+            since: None,
             routes: &mut asked,
             live: &[],
             health: timeouts.apply,
