@@ -212,6 +212,7 @@ mod tests {
                 maintained: false,
                 not_served: None,
                 still: Vec::new(),
+                still_staying: Vec::new(),
                 certificates: Vec::new(),
             }
         };

@@ -1,11 +1,15 @@
 //! What carries deployments out: its parts. What it does stands in the files of its single acts.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use tokio::sync::broadcast;
 
 use super::{
-    bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, watches, woken,
+    bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, stills, watches,
+    woken,
 };
 use crate::{report::redact::Redactor, store::Store};
 
@@ -28,6 +32,8 @@ pub struct Deployer {
     pub waits: woken::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
+    /// What of the live colours stands still.
+    pub stills: Arc<stills::Stills>,
     /// Repositories whose colours may not be as they should be, until they are.
     pub(super) mends: Mutex<BTreeSet<String>>,
     /// Bakes that go on beside the lanes.
@@ -48,6 +54,21 @@ impl Deployer {
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
         let (bakes, mends) = (bakes::Bakes::default(), Mutex::default());
         let (judgings, measurings) = (judgings::Judgings::default(), measurings::Measurings::default());
-        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, judgings, measurings, tidy }
+        let stills = Arc::default();
+        Self {
+            planner,
+            store,
+            redactor,
+            live,
+            watches,
+            waits,
+            holdings,
+            stills,
+            mends,
+            bakes,
+            judgings,
+            measurings,
+            tidy,
+        }
     }
 }

@@ -51,6 +51,8 @@ mod secrets;
 pub mod stack;
 mod standing;
 pub mod start_first;
+mod still_looks;
+pub mod stills;
 mod trigger;
 mod view;
 pub mod walls;

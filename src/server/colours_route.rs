@@ -9,7 +9,6 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
-    still::still,
     wire::{
         AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, MeasureStatus, PreviewPlace,
         PreviewReply, ShareStatus, StepStatus,
@@ -19,7 +18,7 @@ use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, kept_until},
+        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still},
         former::Stacks,
     },
     rollout::{Phase, Rollout},
@@ -247,6 +246,11 @@ pub(super) async fn of(
         by_itself: one.phase == Phase::Trying,
         paused: one.phase == Phase::Paused,
     });
+    let known = deployer.planner.find(repo).ok().zip(runs);
+    let found = known.and_then(|(repo, runs)| still(&stands, &rollout, &repo.project, runs)).unwrap_or_default();
+    let (still_staying, still): (Vec<Still>, Vec<Still>) = found.into_iter().partition(|one| one.stays);
+    let [still, still_staying] =
+        [still, still_staying].map(|all| all.into_iter().map(|one| one.said).collect::<Vec<_>>());
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
@@ -265,17 +269,10 @@ pub(super) async fn of(
         step,
         maintained,
         not_served,
-        still: runs.filter(|_| rollout.under_way.is_none()).map_or_else(Vec::new, |runs| of_the_live(&stands, runs)),
+        still,
+        still_staying,
         certificates: deployer.obtained(repo, &stands).await,
     }))
-}
-
-/// What of the live colour ought to take requests and does not run.
-fn of_the_live(stands: &Stands, runs: &Stacks) -> Vec<String> {
-    // One whose record cannot be read is told of by whoever goes on with it.
-    let Ok(Some((live, made))) = stands.live_made() else { return Vec::new() };
-    let routed = made.routes.iter().map(|route| route.service.as_str()).collect();
-    still(&routed, runs.get(&live.project).map(|stack| stack.containers.as_slice()).unwrap_or_default())
 }
 
 /// Why the one that failed was taken back.

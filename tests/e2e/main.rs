@@ -73,6 +73,7 @@ mod switch_promote;
 mod switch_protocols;
 mod switch_refused;
 mod switch_stays;
+mod switch_still;
 mod turned_link;
 mod waiting;
 mod watch_on;
