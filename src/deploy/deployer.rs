@@ -1,14 +1,11 @@
 //! What carries deployments out: its parts. What it does stands in the files of its single acts.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
 use super::{
-    bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, stills, watches,
+    bakes, holdings, judgings, leftovers, measurings, mends, planner::Planner, recorder::LiveProgress, stills, watches,
     woken,
 };
 use crate::{report::redact::Redactor, store::Store};
@@ -35,7 +32,7 @@ pub struct Deployer {
     /// What of the live colours stands still.
     pub stills: Arc<stills::Stills>,
     /// Repositories whose colours may not be as they should be, until they are.
-    pub(super) mends: Mutex<BTreeSet<String>>,
+    pub(super) mends: Arc<mends::Mends>,
     /// Bakes that go on beside the lanes.
     pub bakes: bakes::Bakes,
     /// What is known of the answers of colours that are judged.
@@ -52,7 +49,7 @@ impl Deployer {
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
-        let (bakes, mends) = (bakes::Bakes::default(), Mutex::default());
+        let (bakes, mends) = (bakes::Bakes::default(), Arc::default());
         let (judgings, measurings) = (judgings::Judgings::default(), measurings::Measurings::default());
         let stills = Arc::default();
         Self {

@@ -26,6 +26,7 @@ mod judgings;
 mod leftovers;
 mod lost_env;
 mod measurings;
+mod mends;
 mod mounted;
 mod mounts;
 mod not_repeated;

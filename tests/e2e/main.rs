@@ -71,6 +71,7 @@ mod switch_past;
 mod switch_preview;
 mod switch_promote;
 mod switch_protocols;
+mod switch_ready;
 mod switch_refused;
 mod switch_stays;
 mod switch_still;

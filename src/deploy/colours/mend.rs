@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
+    sync::Arc,
     time::Duration,
 };
 
@@ -46,14 +46,22 @@ fn tell(told: &mut BTreeMap<String, String>, repo: &str, failure: &Failure) {
 /// Time between two looks at proxy and colours.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// When a repository is mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At the start of the daemon: a deployment that has begun waits for the end of it.
+    Starts,
+    /// Where no deployment works on its colours.
+    NobodyWorks,
+}
+
 impl Deployer {
     /// Looks after the proxy and the colours beside the lanes, as long as the daemon runs: a proxy that is gone is started
     /// again where no service manager does it, one that came back with less than it had confirmed is told again, and what a
     /// broken-off deployment left is mended.
-    pub async fn keep_colours(&self) {
+    pub async fn keep_colours(self: &Arc<Self>) {
         let mut told: BTreeMap<String, String> = BTreeMap::new();
         let mut doubts: BTreeMap<String, String> = BTreeMap::new();
-        let mut unmended: BTreeMap<String, String> = BTreeMap::new();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<Steer> = None;
@@ -71,8 +79,8 @@ impl Deployer {
             };
             let Ok(all) = self.store.colours(None).await else { continue };
             // Who has no repository with colours has no proxy either, and none is started.
-            self.lock_mends().retain(|repo| all.iter().any(|one| one.repo == *repo));
-            let to_mend = self.to_mend();
+            self.mends.keep(|repo| all.iter().any(|one| one.repo == repo));
+            let to_mend = self.mends.wanted();
             let live: BTreeSet<&str> =
                 all.iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo.as_str()).collect();
             let names: BTreeSet<&str> = live.iter().copied().chain(to_mend.iter().map(String::as_str)).collect();
@@ -117,20 +125,9 @@ impl Deployer {
                     Err(failure) => tell(&mut told, name, &failure),
                 }
             }
-            for repo in self.to_mend() {
-                match self.mend_beside(&repo).await {
-                    Ok(true) => {
-                        self.lock_mends().remove(&repo);
-                        unmended.remove(&repo);
-                    }
-                    Ok(false) => {}
-                    Err(failure) => {
-                        // Once each, for it is tried again every two seconds.
-                        if unmended.insert(repo.clone(), failure.summary.clone()).as_ref() != Some(&failure.summary) {
-                            tracing::warn!(repo, "what was left in part is not mended yet, and tried again: {failure}");
-                        }
-                    }
-                }
+            // Beside this: what has to be stopped may take its time, and others are not to wait for it.
+            for repo in self.mends.wanted() {
+                self.mend_on(&repo, When::NobodyWorks);
             }
         }
     }
@@ -160,23 +157,56 @@ impl Deployer {
 
     /// The colours of a repository may not be as they should be.
     pub fn needs_mending(&self, repo: &str) {
-        self.lock_mends().insert(repo.to_owned());
+        self.mends.want(repo);
     }
 
-    fn to_mend(&self) -> Vec<String> {
-        self.lock_mends().iter().cloned().collect()
+    /// Mends a repository beside everything else. Where somebody does already, or has the repository, it is left to be tried again.
+    /// From here on a deployment that begins waits for the end of it.
+    pub(super) fn mend_on(self: &Arc<Self>, repo: &str, when: When) {
+        let Ok(Some(busy)) = busy::attempt(&self.planner.settings.state_dir, repo) else { return };
+        let (deployer, repo) = (Arc::clone(self), repo.to_owned());
+        // Before it runs: whoever looks now is told that it is under way.
+        let Some(under_way) = self.mends.begin(&repo) else { return };
+        self.bakes.tasks.spawn(async move {
+            let stop = deployer.bakes.stop.clone();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = deployer.mend_told(&repo, when) => {}
+            }
+            drop((busy, under_way));
+            // A switch may have been recorded only now.
+            deployer.bake_on(&repo).await;
+            deployer.attend_on(&repo).await;
+        });
     }
 
-    /// Only whole values are written under this lock.
-    fn lock_mends(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.mends.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nobody mends the repository.
+    pub(in crate::deploy) async fn mended(&self, repo: &str) {
+        if let Some(over) = self.mends.end_of(repo) {
+            over.cancelled().await;
+        }
+    }
+
+    /// Mends, and tells what keeps it from that.
+    async fn mend_told(&self, repo: &str, when: When) {
+        match self.mend_beside(repo, when).await {
+            Ok(true) => self.mends.done(repo),
+            Ok(false) => self.mends.want(repo),
+            Err(failure) => {
+                // Once each, for it is tried again every two seconds.
+                if self.mends.failed(repo, &failure.summary) {
+                    tracing::warn!(repo, "what was left in part is not mended yet, and tried again: {failure}");
+                }
+            }
+        }
     }
 
     /// Mends where no deployment works on the colours; else that does it. Answers whether it is done.
-    async fn mend_beside(&self, repo: &str) -> Result<bool, Failure> {
-        let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
-        let rollout = self.store.rollout(repo).await.map_err(unknown)?;
-        if rollout.under_way.is_some_and(|under_way| !under_way.phase.waits()) {
+    async fn mend_beside(&self, repo: &str, when: When) -> Result<bool, Failure> {
+        let rollout = self.store.rollout(repo).await.map_err(Failure::from)?;
+        let works = rollout.under_way.is_some_and(|under_way| !under_way.phase.waits());
+        if works && when == When::NobodyWorks {
             return Ok(false);
         }
         let Some(repo) = self.planner.repos.current().repos.by_name(repo).cloned() else {
@@ -191,8 +221,6 @@ impl Deployer {
         if self.recorded(&repo.name).await?.all.is_empty() {
             return Ok(true);
         }
-        // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
-        let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
         let lead = self.lead(&repo).await?;
         let stands = self.stands(&repo.name, &lead, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
@@ -215,10 +243,7 @@ impl Deployer {
             return self.mend_unswitch(repo, stands, row, engine, reporter).await;
         }
         // Before anything that takes time, and whatever becomes of the rest.
-        if stands.live().is_some() && steer.resume(&repo.name).await? {
-            reporter
-                .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
-        }
+        self.let_through_what_is_held(repo, steer, stands, reporter).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         // A next colour that waits, or has waited and is about to be switched to, stays.
         let stays = rollout.under_way.is_some_and(|one| {
@@ -272,6 +297,26 @@ impl Deployer {
         let names: Vec<&str> = wakes.iter().map(|wake| wake.service.as_str()).collect();
         reporter.warn(format!("{} is live and stands still in part: {} is started", live.project, names.join(", ")));
         engine.wake(&live.project, &wakes).await?;
+        Ok(())
+    }
+
+    /// Lets requests through that a deployment held which was broken off.
+    ///
+    /// # Errors
+    /// When the proxy does not answer.
+    pub(super) async fn let_through_what_is_held(
+        &self,
+        repo: &Repo,
+        steer: &Lead,
+        stands: &Stands,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Failure> {
+        // On the way back in place they are held until that has come to its end.
+        let waits = stands.live().is_some() && stands.leaving().is_none();
+        if waits && steer.resume(&repo.name).await? {
+            reporter
+                .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
+        }
         Ok(())
     }
 
