@@ -44,6 +44,7 @@ impl Deployer {
             None => 0,
         };
         let recorder = Recorder::after(&self.store, self.live.clone(), &self.redactor, id, &repo, last);
+        claimed.asked.iter().for_each(|asked| recorder.info(asked.clone()));
         let job = &claimed.deployment;
         let who = job.who.as_ref().filter(|who| !job.cause.contains(who.as_str()));
         let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
