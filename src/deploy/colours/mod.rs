@@ -25,6 +25,7 @@ mod canary;
 mod classes;
 pub(in crate::deploy) mod facts;
 mod fronts;
+mod gate_waits;
 mod gateways;
 mod gating;
 mod judged;
