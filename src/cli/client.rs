@@ -203,6 +203,11 @@ async fn accept(response: Response<Incoming>) -> Result<Response<Incoming>, Clie
     Err(ClientError::Refused { status: status.as_u16(), message: reply.error, hint: reply.hint })
 }
 
+/// Who asks, as the daemon is told: the one behind `sudo`, where there is one.
+pub fn whoami() -> Option<String> {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok()
+}
+
 /// Percent-encodes one path segment or query value.
 pub fn encode(segment: &str) -> String {
     url::form_urlencoded::byte_serialize(segment.as_bytes()).collect::<String>().replace('+', "%20")

@@ -33,6 +33,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         maintained,
         not_served,
         still,
+        still_staying,
         certificates,
     } = status;
     let gets = match maintained {
@@ -46,11 +47,12 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         }
         None => Ok(()),
     };
+    let stands_still = |what: &[String]| {
+        let what = what.join(", ");
+        format!("STANDS STILL IN PART: {}; `turnout deploy {repo}` has it run again", escape_controls(&what))
+    };
     match not_served {
-        None if !still.is_empty() => {
-            let what = escape_controls(&still.join(", ")).into_owned();
-            line(live, &format!("STANDS STILL IN PART: {what}; `turnout deploy {repo}` has it run again"))?;
-        }
+        None if !still.is_empty() => line(live, &stands_still(still))?,
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
@@ -82,6 +84,9 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
     let stopped = if bakes_until.is_some() && bakes.is_none() { "is being stopped" } else { "stopped" };
     let left = format!("{stopped} and left to be looked at{}", failed_for.unwrap_or_default());
     line(failed, &left)?;
+    if !still_staying.is_empty() {
+        writeln!(out, "  what stays beside the colours {}", stands_still(still_staying))?;
+    }
     if let Some(said) = analysis {
         writeln!(out, "  answers: {}", escape_controls(said))?;
     }

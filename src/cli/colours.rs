@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::{
     args::{MaintainArgs, OnOff},
-    client::{Client, ClientError, DAEMON},
+    client::{Client, ClientError, DAEMON, whoami},
     progress::Display,
     show::to_its_end,
     trouble::Trouble,
@@ -54,7 +54,7 @@ const PAGE: u64 = 32 << 10;
 pub(super) async fn maintain(client: &Client, args: &MaintainArgs) -> Result<ExitCode, Trouble> {
     let MaintainArgs { repo, state, page, socket: _ } = args;
     let page = page.as_deref().map(read_page).transpose()?;
-    let request = MaintainRequest { on: *state == OnOff::On, page };
+    let request = MaintainRequest { on: *state == OnOff::On, who: whoami(), page };
     let AskedReply { said, .. } = client.post(&format!("/v1/repositories/{repo}/maintain"), &request).await?;
     let mut display = Display::stdout();
     said.iter().try_for_each(|said| display.say(said))?;
@@ -110,7 +110,7 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
 
 async fn asks(client: &Client, repo: &str, what: &str, request: AskRequest) -> Result<ExitCode, Trouble> {
     let mut display = Display::stdout();
-    let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+    let who = whoami();
     let AskedReply { said, deployment } =
         meanwhile(client, repo, what, &AskRequest { who, ..request }, &mut display).await?;
     for said in said.iter().flat_map(|said| said.lines()) {
@@ -171,7 +171,10 @@ fn moved(before: &ColoursStatus, now: &ColoursStatus) -> Option<(String, String)
 /// Ends a bake as good before something else is asked for; where there is none, nothing is said.
 pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Display<Stdout>) -> Result<(), Trouble> {
     let asked: Result<AskedReply, ClientError> = client
-        .post(&format!("/v1/repositories/{repo}/promote"), &AskRequest { bake_only: true, ..AskRequest::default() })
+        .post(
+            &format!("/v1/repositories/{repo}/promote"),
+            &AskRequest { who: whoami(), bake_only: true, ..AskRequest::default() },
+        )
         .await;
     match asked {
         Ok(AskedReply { said, .. }) => Ok(said.iter().try_for_each(|said| display.say(said))?),

@@ -2,7 +2,14 @@
 
 use std::process::ExitCode;
 
-use super::{args::DeployArgs, client::Client, colours, progress::Display, show::to_its_end, trouble::Trouble};
+use super::{
+    args::DeployArgs,
+    client::{Client, whoami},
+    colours,
+    progress::Display,
+    show::to_its_end,
+    trouble::Trouble,
+};
 use crate::{
     server::wire::{DeployReply, DeployRequest, HoldReply, HoldRequest},
     store::State,
@@ -10,7 +17,7 @@ use crate::{
 
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
-    let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+    let who = whoami();
     let DeployArgs { repo, rebuild, commit, previous, hold, release, new_stack, now, wait, detach: _, socket: _ } =
         args;
     let mut display = Display::stdout();

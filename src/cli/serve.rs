@@ -172,7 +172,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let payloads = Payloads::new(store.clone());
     let intake = intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, (&lanes, &deployer.redactor));
-    let intake = Arc::new(intake.with_payloads(Arc::clone(&payloads)));
+    let intake = intake.with_payloads(Arc::clone(&payloads)).with_stills(Arc::clone(&deployer.stills));
+    let intake = Arc::new(intake);
     // Ends after the last delivery.
     let delivered = CancellationToken::new();
     let keeping = tokio::spawn({
@@ -199,6 +200,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let holding = tokio::spawn({
         let deployer = Arc::clone(&deployer);
         async move { deployer.holdings.keep(&deployer.planner).await }
+    });
+    let stills = tokio::spawn({
+        let deployer = Arc::clone(&deployer);
+        async move { deployer.tell_what_stands_still().await }
     });
     let watch = Watch {
         address,
@@ -261,6 +266,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     looking.abort();
     kept.abort();
     holding.abort();
+    stills.abort();
     proxy.abort();
     copier.abort();
     if let Err(error) = outbox.await {
@@ -398,6 +404,7 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     let mut news = watch.deployer.store.newest_event();
     // The journal tells of it, too, unless the database cannot be written.
     let mut config = repos.changes();
+    let mut stills = watch.deployer.stills.changes();
     // Parts that did not answer when it was told last.
     let mut silent = Vec::new();
     // When what has changed is to be told.
@@ -419,6 +426,7 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
                     Err(_) => return, // the store has ended
                 },
                 Ok(()) = config.changed() => due = due.or_else(|| Some(standing.due())),
+                Ok(()) = stills.changed() => due = due.or_else(|| Some(standing.due())),
                 () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
                     due = match standing.tell(&watch.deployer, &watch.pulse).await {
                         true => None,

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     args::{LogsArgs, StatusArgs},
-    client::{Client, DAEMON},
+    client::{Client, DAEMON, whoami},
     colour_lines,
     follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
@@ -27,7 +27,9 @@ use crate::{
         redact::{escape_controls, escape_json},
     },
     rollout::Phase,
-    server::wire::{ContainerStatus, Followed, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
+    server::wire::{
+        AskRequest, ContainerStatus, Followed, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus,
+    },
     store::{Deployment, Pile, State, WantedCommit},
 };
 
@@ -90,7 +92,9 @@ fn code_of(state: State) -> ExitCode {
 
 /// Cancels a deployment.
 pub(super) async fn cancel(client: &Client, id: i64) -> Result<ExitCode, Trouble> {
-    let deployment: Deployment = client.post(&format!("/v1/deployments/{id}/cancel"), &serde_json::Value::Null).await?;
+    let deployment: Deployment = client
+        .post(&format!("/v1/deployments/{id}/cancel"), &AskRequest { who: whoami(), ..AskRequest::default() })
+        .await?;
     let text = match deployment.state {
         State::Running => format!("is being ended; `turnout logs --deployment {id}` tells what comes of it"),
         state => state.to_string(),

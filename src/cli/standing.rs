@@ -34,6 +34,8 @@ struct Facts {
     waiting: usize,
     behind: Vec<(String, WantedCommit)>,
     fallen: Vec<(String, Fall)>,
+    /// What of the live colours, and of what stays, does not run.
+    still: Vec<(String, Vec<String>)>,
 }
 
 /// The line, and whoever shows it.
@@ -103,12 +105,13 @@ async fn facts(deployer: &Deployer, pulse: &Pulse, address: SocketAddr) -> Resul
     facts.behind.retain(|(repo, _)| known(repo));
     facts.fallen = deployer.store.fallen().await?;
     facts.fallen.retain(|(repo, _)| known(repo));
+    facts.still = deployer.stills.told();
     Ok(facts)
 }
 
 /// The line: what is under way first, then what somebody should look at.
 fn words(facts: &Facts) -> String {
-    let Facts { repositories, address, broken, silent, running, waiting, behind, fallen } = facts;
+    let Facts { repositories, address, broken, silent, running, waiting, behind, fallen, still } = facts;
     let mut parts = Vec::new();
     let deploying = running.iter().map(|deployment| {
         let phase = deployment.phase.as_ref().map(|phase| format!(" ({phase})")).unwrap_or_default();
@@ -126,6 +129,10 @@ fn words(facts: &Facts) -> String {
     }
     if let Some(broken) = broken {
         parts.push(format!("MISTAKE in repos.yaml, {broken}"));
+    }
+    if !still.is_empty() {
+        let each = still.iter().map(|(repo, what)| format!("{repo} ({})", some(what.iter().cloned())));
+        parts.push(format!("STANDS STILL IN PART: {}", some(each)));
     }
     if !behind.is_empty() {
         let each = behind
@@ -222,12 +229,14 @@ mod tests {
             waiting: 1,
             behind: vec![("shop".to_owned(), wanted)],
             fallen: vec![("shop".to_owned(), fall)],
+            still: vec![("shop".to_owned(), vec!["web has no container".to_owned(), "shop-db-1 is exited".to_owned()])],
             ..base()
         };
         let said = words(&all);
         for part in [
             "deploying a (apply), b (apply), c (apply) and 2 more, 1 waiting; NO ANSWER from: engine; MISTAKE in \
-             repos.yaml, the last good list counts: repos.yaml:3:1: no such key; behind: shop (1111111 wanted since ",
+             repos.yaml, the last good list counts: repos.yaml:3:1: no such key; STANDS STILL IN PART: shop (web has no \
+             container, shop-db-1 is exited); behind: shop (1111111 wanted since ",
             "); after a success: shop: shop-web-1 exited (1) 23 s after the verdict; 2 repositories, listening",
         ] {
             assert!(said.contains(part), "{said}");

@@ -69,7 +69,10 @@ pub async fn wait(state: &Path, repo: &str, reporter: &dyn Reporter, cancel: &Ca
             return None;
         }
         if !told && began.elapsed() >= SILENT {
-            reporter.info("waiting for `turnout prune`, which is at work on this repository".to_owned());
+            reporter.info(
+                "waiting for what else is at work on this repository: `turnout prune`, or its colours are put right"
+                    .to_owned(),
+            );
             told = true;
         }
         tokio::select! {

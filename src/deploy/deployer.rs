@@ -1,11 +1,12 @@
 //! What carries deployments out: its parts. What it does stands in the files of its single acts.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
 use super::{
-    acting, bakes, holdings, judgings, leftovers, measurings, planner::Planner, recorder::LiveProgress, watches, woken,
+    acting, bakes, holdings, judgings, leftovers, measurings, mends, planner::Planner, recorder::LiveProgress, stills,
+    watches, woken,
 };
 use crate::{report::redact::Redactor, store::Store};
 
@@ -28,8 +29,10 @@ pub struct Deployer {
     pub waits: woken::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
-    /// Repositories whose colours may not be as they should be, until they are, and why.
-    pub(super) mends: Mutex<BTreeMap<String, String>>,
+    /// What of the live colours stands still.
+    pub stills: Arc<stills::Stills>,
+    /// Repositories whose colours may not be as they should be, until they are.
+    pub(super) mends: Arc<mends::Mends>,
     /// Who changes colours.
     pub(super) acting: acting::Acting,
     /// Bakes that go on beside the lanes.
@@ -48,8 +51,9 @@ impl Deployer {
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
-        let (bakes, mends, acting) = (bakes::Bakes::default(), Mutex::default(), acting::Acting::default());
+        let (bakes, mends, acting) = (bakes::Bakes::default(), Arc::default(), acting::Acting::default());
         let (judgings, measurings) = (judgings::Judgings::default(), measurings::Measurings::default());
+        let stills = Arc::default();
         Self {
             planner,
             store,
@@ -58,6 +62,7 @@ impl Deployer {
             watches,
             waits,
             holdings,
+            stills,
             mends,
             acting,
             bakes,

@@ -18,7 +18,7 @@ use std::{
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep},
 };
 
@@ -45,6 +45,8 @@ pub struct Holdings {
     known: Mutex<Known>,
     /// Somebody found that it is to be read whole again.
     anew: Notify,
+    /// Something was read.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -108,6 +110,11 @@ impl Holdings {
     pub fn last(&self) -> Option<(Stacks, i64)> {
         let known = self.lock();
         known.held.as_ref().map(|held| (held.at(known.true_at), known.true_at))
+    }
+
+    /// Changes whenever something of it was read.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Keeps it fresh, for ever.
@@ -186,6 +193,8 @@ impl Holdings {
         }
         let mut known = self.lock();
         (known.heard, known.true_at, known.now) = (Some(Instant::now()), now_ms(), Now::Fresh);
+        drop(known);
+        self.changed.send_replace(());
         Ok(ended)
     }
 
@@ -196,6 +205,8 @@ impl Holdings {
         let mut known = self.lock();
         (known.held, known.read, known.heard, known.now) = (Some(held), now, now, Now::Fresh);
         known.true_at = now_ms();
+        drop(known);
+        self.changed.send_replace(());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,6 +21,8 @@ use crate::{
 
 /// Pause between two attempts to record how a deployment ended.
 pub(super) const STORE_RETRY: Duration = Duration::from_secs(2);
+/// Waiting for another that is not spoken of.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// What a deployment came to for its lane.
 pub enum Ran {
@@ -42,6 +44,7 @@ impl Deployer {
             None => 0,
         };
         let recorder = Recorder::after(&self.store, self.live.clone(), &self.redactor, id, &repo, last);
+        claimed.asked.iter().for_each(|asked| recorder.info(asked.clone()));
         let job = &claimed.deployment;
         let who = job.who.as_ref().filter(|who| !job.cause.contains(who.as_str()));
         let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
@@ -179,10 +182,30 @@ impl Deployer {
         let repo = self.planner.find(&job.repo)?;
         self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
+        self.await_mended(&repo.name, recorder, cancel).await;
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         let of = Of { job, repo: &repo, timeouts: &timeouts, recorder, cancel };
         drive::Drive::of(self, of, claimed).run().await
+    }
+
+    /// Waits until what an earlier deployment left in part is put right.
+    async fn await_mended(&self, repo: &str, recorder: &Recorder, cancel: &CancellationToken) {
+        let mended = async {
+            let mended = self.mended(repo);
+            tokio::pin!(mended);
+            if timeout(SILENT, &mut mended).await.is_err() {
+                recorder.info(
+                    "waiting until what was left in part is put right: what is stopped may take as long as its stop_grace_period"
+                        .to_owned(),
+                );
+                mended.await;
+            }
+        };
+        tokio::select! {
+            () = mended => {}
+            () = cancel.cancelled() => {}
+        }
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.

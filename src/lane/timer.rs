@@ -129,6 +129,7 @@ mod tests {
             until,
             waits: WaitsFor::default(),
             asked: None,
+            asked_by: None,
         };
         let mut ends = Ends::default();
         let waiting = [one(1, 30_000), one(2, 90_000_000), one(3, -5)];

@@ -8,8 +8,7 @@ use axum::{
 };
 
 use super::{
-    command::{Control, Peer, Refusal},
-    still::still,
+    command::{Control, Peer, Refusal, cleaned},
     wire::{
         AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, MeasureStatus, PreviewPlace,
         PreviewReply, ShareStatus, StepStatus,
@@ -19,31 +18,65 @@ use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, kept_until},
+        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still},
         former::Stacks,
     },
     rollout::{Phase, Rollout},
     store::{self, ColourRecord, ColourStanding, Filter},
 };
 
+/// What is answered to whoever asks for something.
+type Answer = Result<(StatusCode, Json<AskedReply>), Refusal>;
+
+/// Does what somebody asks of a repository; log and journal have who it was, and the log what came of it.
+async fn on_record(
+    control: &Control,
+    repo: &Repo,
+    who: Option<String>,
+    what: &str,
+    does: impl Future<Output = Answer>,
+) -> Answer {
+    let name = &repo.name;
+    control.asked(name, who.as_ref(), what).await;
+    let came = does.await;
+    match &came {
+        Ok((_, Json(AskedReply { said: Some(said), .. }))) => tracing::info!(repo = name, "{what} of {name}: {said}"),
+        Ok((_, Json(AskedReply { deployment, .. }))) => {
+            let id = deployment.unwrap_or_default();
+            tracing::info!(repo = name, deployment = id, "{what} of {name}: deployment {id} does it");
+        }
+        Err(Refusal(_, reply)) => tracing::info!(repo = name, "{what} of {name} was refused: {}", reply.error),
+    }
+    came
+}
+
 pub(super) async fn rollback(
     State(control): State<Control>,
     Extension(peer): Extension<Peer>,
     UrlPath(name): UrlPath<String>,
     Json(request): Json<AskRequest>,
-) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+) -> Answer {
     let repo = control.deployer.planner.find(&name)?;
-    if let Some(to) = &request.to {
-        return rollback_to(&control, &repo, peer.name(request.who), to).await;
+    let who = peer.name(request.who);
+    match &request.to {
+        Some(to) => {
+            let what = format!("rollback to {}", cleaned(to));
+            on_record(&control, &repo, who.clone(), &what, rollback_to(&control, &repo, who, to)).await
+        }
+        None => on_record(&control, &repo, who.clone(), "rollback", rollback_by_one(&control, &repo, who)).await,
     }
+}
+
+/// Back to the colour that was live before.
+async fn rollback_by_one(control: &Control, repo: &Repo, who: Option<String>) -> Answer {
     let bakes = control.deployer.store.rollout(&repo.name).await?.bake.is_some();
     // What is on its way to the live colour is not wanted either.
-    let called_off = if bakes { None } else { call_off(&control, &repo, &[store::State::Running]).await? };
-    match (control.deployer.roll_back(&repo, peer.name(request.who)).await, called_off) {
-        (Ok(asked), _) => Ok(answer(&control, &repo.name, asked)),
+    let called_off = if bakes { None } else { call_off(control, repo, &[store::State::Running]).await? };
+    match (control.deployer.roll_back(repo, who).await, called_off) {
+        (Ok(asked), _) => Ok(answer(control, &repo.name, asked)),
         (Err(failure), Some(said)) => {
             let said = format!("{said}; further back there is nothing: {}", failure.summary);
-            Ok(answer(&control, &repo.name, Asked::Done(said)))
+            Ok(answer(control, &repo.name, Asked::Done(said)))
         }
         (Err(failure), None) => Err(failure.into()),
     }
@@ -90,42 +123,69 @@ async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Re
 
 pub(super) async fn promote(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     UrlPath(name): UrlPath<String>,
     Json(request): Json<AskRequest>,
-) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+) -> Answer {
     let repo = control.deployer.planner.find(&name)?;
-    let asked = control.deployer.promote(&repo, request.bake_only, request.full).await?;
-    Ok(answer(&control, &repo.name, asked))
+    let AskRequest { who, bake_only, full, to: _ } = request;
+    let who = peer.name(who);
+    let what = match (bake_only, full) {
+        (true, _) => "end of a bake",
+        (false, true) => "promote --full",
+        (false, false) => "promote",
+    };
+    let promoted = async {
+        let asked = control.deployer.promote(&repo, bake_only, full, who.clone()).await?;
+        Ok(answer(&control, &repo.name, asked))
+    };
+    on_record(&control, &repo, who.clone(), what, promoted).await
 }
 
 pub(super) async fn pause(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     UrlPath(name): UrlPath<String>,
-    Json(_): Json<AskRequest>,
-) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    Json(request): Json<AskRequest>,
+) -> Answer {
     let repo = control.deployer.planner.find(&name)?;
-    let said = control.deployer.pause(&repo).await?;
-    Ok(answer(&control, &repo.name, Asked::Done(said)))
+    let who = peer.name(request.who);
+    let paused = async {
+        let said = control.deployer.pause(&repo, who.clone()).await?;
+        Ok(answer(&control, &repo.name, Asked::Done(said)))
+    };
+    on_record(&control, &repo, who.clone(), "pause", paused).await
 }
 
 pub(super) async fn resume(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     UrlPath(name): UrlPath<String>,
-    Json(_): Json<AskRequest>,
-) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    Json(request): Json<AskRequest>,
+) -> Answer {
     let repo = control.deployer.planner.find(&name)?;
-    let said = control.deployer.resume(&repo).await?;
-    Ok(answer(&control, &repo.name, Asked::Done(said)))
+    let who = peer.name(request.who);
+    let resumed = async {
+        let said = control.deployer.resume(&repo, who.clone()).await?;
+        Ok(answer(&control, &repo.name, Asked::Done(said)))
+    };
+    on_record(&control, &repo, who.clone(), "resume", resumed).await
 }
 
 pub(super) async fn maintain(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     UrlPath(name): UrlPath<String>,
     Json(request): Json<MaintainRequest>,
-) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+) -> Answer {
     let repo = control.deployer.planner.find(&name)?;
-    let said = control.deployer.maintain(&repo, request.on, request.page).await?;
-    Ok(answer(&control, &repo.name, Asked::Done(said)))
+    let MaintainRequest { on, who, page } = request;
+    let maintained = async {
+        let said = control.deployer.maintain(&repo, on, page).await?;
+        Ok(answer(&control, &repo.name, Asked::Done(said)))
+    };
+    let what = if on { "maintain on" } else { "maintain off" };
+    on_record(&control, &repo, peer.name(who), what, maintained).await
 }
 
 /// Where a next colour is reached that waits to be promoted.
@@ -164,19 +224,23 @@ pub(super) async fn abort(
     Extension(peer): Extension<Peer>,
     UrlPath(name): UrlPath<String>,
     Json(request): Json<AskRequest>,
-) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+) -> Answer {
     let repo = control.deployer.planner.find(&name)?;
-    // What is under way is called off; only where nothing is, a bake is taken back.
-    if let Some(said) = call_off(&control, &repo, &[store::State::Running, store::State::Queued]).await? {
-        return Ok(answer(&control, &repo.name, Asked::Done(said)));
-    }
-    match control.deployer.abort_bake(&repo, peer.name(request.who)).await {
-        Some(asked) => Ok(answer(&control, &repo.name, asked?)),
-        None => Err(Refusal::conflict(
-            format!("nothing of {} is under way, and no bake: there is nothing to abort", repo.name),
-            format!("`turnout rollback {}` goes back to the colour that was live before", repo.name),
-        )),
-    }
+    let who = peer.name(request.who);
+    let aborted = async {
+        // What is under way is called off; only where nothing is, a bake is taken back.
+        if let Some(said) = call_off(&control, &repo, &[store::State::Running, store::State::Queued]).await? {
+            return Ok(answer(&control, &repo.name, Asked::Done(said)));
+        }
+        match control.deployer.abort_bake(&repo, who.clone()).await {
+            Some(asked) => Ok(answer(&control, &repo.name, asked?)),
+            None => Err(Refusal::conflict(
+                format!("nothing of {} is under way, and no bake: there is nothing to abort", repo.name),
+                format!("`turnout rollback {}` goes back to the colour that was live before", repo.name),
+            )),
+        }
+    };
+    on_record(&control, &repo, who.clone(), "abort", aborted).await
 }
 
 /// Answers when the bake that is under way is over, or at once.
@@ -248,6 +312,11 @@ pub(super) async fn of(
         by_itself: one.phase == Phase::Trying,
         paused: one.phase == Phase::Paused,
     });
+    let known = deployer.planner.find(repo).ok().zip(runs);
+    let found = known.and_then(|(repo, runs)| still(&stands, &rollout, &repo.project, runs)).unwrap_or_default();
+    let (still_staying, still): (Vec<Still>, Vec<Still>) = found.into_iter().partition(|one| one.stays);
+    let [still, still_staying] =
+        [still, still_staying].map(|all| all.into_iter().map(|one| one.said).collect::<Vec<_>>());
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
@@ -266,17 +335,10 @@ pub(super) async fn of(
         step,
         maintained,
         not_served,
-        still: runs.filter(|_| rollout.under_way.is_none()).map_or_else(Vec::new, |runs| of_the_live(&stands, runs)),
+        still,
+        still_staying,
         certificates: deployer.obtained(repo, &stands).await,
     }))
-}
-
-/// What of the live colour ought to take requests and does not run.
-fn of_the_live(stands: &Stands, runs: &Stacks) -> Vec<String> {
-    // One whose record cannot be read is told of by whoever goes on with it.
-    let Ok(Some((live, made))) = stands.live_made() else { return Vec::new() };
-    let routed = made.routes.iter().map(|route| route.service.as_str()).collect();
-    still(&routed, runs.get(&live.project).map(|stack| stack.containers.as_slice()).unwrap_or_default())
 }
 
 /// Why the one that failed was taken back.

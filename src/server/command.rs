@@ -18,7 +18,8 @@ use crate::{
     deploy::{Deployer, Failure},
     files,
     lane::Lanes,
-    store::StoreError,
+    report::redact::is_unfit,
+    store::{DomainEvent, StoreError},
 };
 
 /// Logs that are shown at one time, so that they do not use up what a user may have served (`shares`).
@@ -55,9 +56,28 @@ pub(super) struct Peer(pub(super) Option<u32>);
 impl Peer {
     /// Who asks, for the history. What a command says of itself (whose `sudo` it is) is believed of root alone.
     pub(super) fn name(self, said: Option<String>) -> Option<String> {
+        let said = said.as_deref().map(cleaned).filter(|said| !said.trim().is_empty());
         match self.0 {
-            Some(0) | None => said,
+            None => said,
+            Some(0) => Some(said.unwrap_or_else(|| files::user(0))),
             Some(uid) => Some(files::user(uid)),
+        }
+    }
+}
+
+/// A name that can stand in a log and in a table.
+pub(super) fn cleaned(who: &str) -> String {
+    who.chars().filter(|c| !is_unfit(*c)).take(100).collect()
+}
+
+impl Control {
+    /// Has the journal and the log say what somebody asks of a repository; before it is done, which may take long.
+    pub(super) async fn asked(&self, repo: &str, who: Option<&String>, what: &str) {
+        let asks = DomainEvent::PersonAsked { who: who.cloned(), what: what.to_owned() };
+        let who = who.map_or("somebody", String::as_str);
+        tracing::info!(repo, who, "{who} asks for {repo}: {what}");
+        if let Err(error) = self.deployer.store.tell_of(repo, asks).await {
+            tracing::warn!(repo, "what {who} asks for is not in the journal: {error}");
         }
     }
 }
@@ -109,4 +129,27 @@ pub(super) fn json_lines<T: Serialize + Send + 'static>(items: mpsc::Receiver<T>
         Some((Ok::<_, Infallible>(Bytes::from(line)), items))
     });
     ([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_whom_the_kernel_names_and_of_root_whoever_is_behind_it() {
+        let said = |name: &str| Some(name.to_owned());
+        let root = files::user(0);
+        for (uid, told, name) in [
+            (Some(0), said("ann"), said("ann")),
+            (Some(0), None, Some(root.clone())),
+            (Some(0), said(" "), Some(root)),
+            (None, said("ann"), said("ann")),
+            (None, None, None),
+            // Nobody is another one by saying so.
+            (Some(u32::MAX - 7), said("root"), said("4294967288")),
+        ] {
+            assert_eq!(Peer(uid).name(told.clone()), name, "{uid:?} {told:?}");
+        }
+        assert_eq!(Peer(Some(0)).name(said("a\u{1b}[31mb\n")), said("a[31mb"));
+    }
 }

@@ -70,7 +70,7 @@ pub(super) async fn deploy(
         commit,
         kind: Cause::Manual,
         cause,
-        who: peer.name(request.who).map(cleaned),
+        who: peer.name(request.who),
         force_rebuild: request.rebuild,
         new_stack: request.new_stack,
         back: false,
@@ -103,7 +103,7 @@ pub(super) async fn hold(
     let deployer = &control.deployer;
     let repo = deployer.planner.find(&request.repo)?;
     let before = deployer.store.held(&repo.name).await?;
-    let hold = deployer.store.hold(&repo.name, peer.name(request.who).map(cleaned)).await?;
+    let hold = deployer.store.hold(&repo.name, peer.name(request.who)).await?;
     let mut notes = Vec::new();
     if before.is_some() {
         notes.push(format!("{} was held already", repo.name));
@@ -151,10 +151,6 @@ fn checked(revision: &str) -> Result<String, Refusal> {
     let shown: String = revision.chars().take(60).collect::<String>().escape_debug().collect();
     let hint = "give a commit (its digits, or the first of them), a tag or a branch; `git log` shows the commits";
     Err(refused(format!("`{shown}` names no commit"), hint))
-}
-
-fn cleaned(who: String) -> String {
-    who.chars().filter(|c| !is_unfit(*c)).take(100).collect()
 }
 
 fn refused(error: impl Into<String>, hint: impl Into<String>) -> Refusal {

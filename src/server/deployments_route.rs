@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path as UrlPath, Query, State},
     http::StatusCode,
     response::Response,
@@ -12,9 +12,9 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{
-    command::{Control, FOLLOWERS, Refusal, json_lines, refusal},
+    command::{Control, FOLLOWERS, Peer, Refusal, json_lines, refusal},
     follow::{self, Follow},
-    wire::{ErrorReply, Followed},
+    wire::{AskRequest, ErrorReply, Followed},
 };
 use crate::store::{self, Deployment, Filter};
 
@@ -57,13 +57,17 @@ async fn known(control: &Control, id: i64) -> Result<Deployment, Refusal> {
 
 pub(super) async fn cancel(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     UrlPath(id): UrlPath<i64>,
+    Json(request): Json<Option<AskRequest>>,
 ) -> Result<Json<Deployment>, Refusal> {
     let over = |deployment: &Deployment| {
         let error = format!("deployment {id} is over: {}", deployment.state);
         Refusal(StatusCode::CONFLICT, ErrorReply { error, hint: None })
     };
-    known(&control, id).await?;
+    let repo = known(&control, id).await?.repo;
+    let who = peer.name(request.and_then(|request| request.who));
+    control.asked(&repo, who.as_ref(), &format!("cancel of deployment {id}")).await;
     let deployer = &control.deployer;
     if control.lanes.cancel(id)
         || deployer.call_off_wait(id).await?

@@ -26,6 +26,14 @@ struct Readiness {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting_for: Vec<&'static str>,
+    /// How many repositories have something that is live, or stays beside it, and does not run. A push is deployed all the same,
+    /// and brings it back: nothing that would keep work from here.
+    #[serde(skip_serializing_if = "is_none")]
+    standing_still: usize,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Says that it runs.
@@ -46,7 +54,8 @@ pub(super) async fn healthz(State(state): State<Arc<IntakeState>>) -> Response {
 
 /// For probes that send work elsewhere: 200 while a delivery that comes now would be deployed now, 503 with what it
 /// would wait for. Where repos.yaml has a mistake and no entry counts, that is its repair; where the file with the daemon's
-/// secret cannot be read, no delivery is proven.
+/// secret cannot be read, no delivery is proven. That something deployed stands still is named beside the verdict and is no part of
+/// it.
 pub(super) async fn readyz(State(state): State<Arc<IntakeState>>) -> Response {
     let mut waiting_for = state.pulse.waiting_for();
     if state.repos.current().repos.repos.is_empty() && state.repos.broken().is_some() {
@@ -55,13 +64,17 @@ pub(super) async fn readyz(State(state): State<Arc<IntakeState>>) -> Response {
     if state.secret_is_gone() {
         waiting_for.push("webhook-secret");
     }
-    waiting(waiting_for)
+    ready(waiting_for, state.stills.told().len())
 }
 
 /// The answer to [`readyz`] where that is waited for.
 pub(super) fn waiting(waiting_for: Vec<&'static str>) -> Response {
+    ready(waiting_for, 0)
+}
+
+fn ready(waiting_for: Vec<&'static str>, standing_still: usize) -> Response {
     let (code, status) = verdict(&waiting_for, "ready", "waiting");
-    (code, Json(Readiness { status, waiting_for })).into_response()
+    (code, Json(Readiness { status, waiting_for, standing_still })).into_response()
 }
 
 /// The answer to [`healthz`] where all is well.

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::{LiveRepos, LiveSecret, Repo, RepoList, Secret},
+    deploy::stills::Stills,
     files,
     forge::{self, Effect, Event, Forge, HooksOf, Refusal, proof::Key},
     report::redact::Redactor,
@@ -44,6 +45,8 @@ pub struct IntakeState {
     pub refusals: Arc<Refusals>,
     /// Whether the daemon does what it is for.
     pub pulse: Arc<Pulse>,
+    /// What of the live colours stands still.
+    pub(super) stills: Arc<Stills>,
     pub(super) reception: Reception,
     pub(super) places: Semaphore,
     pub(super) place_wait: Duration,
@@ -81,6 +84,7 @@ impl IntakeState {
             hooks: Arc::new(forge::no_hooks),
             refusals: Arc::default(),
             pulse: Arc::default(),
+            stills: Arc::default(),
             reception: Reception::new(limits),
             places: Semaphore::new(limits.requests),
             place_wait: limits.place_wait,
@@ -147,6 +151,13 @@ impl IntakeState {
     #[must_use]
     pub fn with_redactor(mut self, redactor: Redactor) -> IntakeState {
         self.redactor = redactor;
+        self
+    }
+
+    /// Tells whoever asks whether it is ready what stands still besides.
+    #[must_use]
+    pub fn with_stills(mut self, stills: Arc<Stills>) -> IntakeState {
+        self.stills = stills;
         self
     }
 

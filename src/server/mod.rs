@@ -27,7 +27,6 @@ mod rollout_route;
 mod shares;
 mod source;
 mod status;
-mod still;
 pub mod visitors;
 
 pub mod webhook_route;

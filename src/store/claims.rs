@@ -48,5 +48,11 @@ fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Clai
     let before = Rollout { under_way: None, ..before };
     let Next { rollout, actions } = rollout::next(&before, Fact::Begin, at);
     rollouts::keep(db, repo, Some(id), &rollout, at)?;
-    Ok(queries::deployment(db, id)?.map(|deployment| Claimed { deployment, rollout, actions, waited: None }))
+    Ok(queries::deployment(db, id)?.map(|deployment| Claimed {
+        deployment,
+        rollout,
+        actions,
+        waited: None,
+        asked: None,
+    }))
 }

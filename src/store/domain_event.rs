@@ -45,6 +45,7 @@ const KINDS: &[(&str, i64)] = &[
     ("container_fell", 1),
     ("letter_died", 1),
     ("letters_sent_again", 1),
+    ("person_asked", 1),
 ];
 /// The one of which only the newest of a deployment is kept.
 pub(super) const LOG_WRITTEN: &str = "log_written";
@@ -269,6 +270,12 @@ pub enum DomainEvent {
     },
     /// Somebody had dead letters sent again.
     LettersSentAgain { letters: usize },
+    /// A person asked for something at the command line: `rollback`, `maintain on`. What comes of it is told by what changes.
+    PersonAsked {
+        /// Who, where known.
+        who: Option<String>,
+        what: String,
+    },
 }
 
 impl DomainEvent {
@@ -472,6 +479,7 @@ mod tests {
             ContainerFell(fall),
             LetterDied { letter: 1, destination: text(), why: text() },
             LettersSentAgain { letters: 2 },
+            PersonAsked { who: None, what: text() },
         ]
     }
 

@@ -84,6 +84,16 @@ impl Store {
         self.inner.writer.run("writing the journal", work).await
     }
 
+    /// Records something that happened to a repository, and to no deployment of it.
+    ///
+    /// # Errors
+    /// As [`Store::tell`].
+    pub async fn tell_of(&self, repo: &str, event: DomainEvent) -> Result<(), StoreError> {
+        let (repo, clock) = (repo.to_owned(), Arc::clone(&self.inner.clock));
+        let work = move |db: &Connection| of_repo(db, clock.now(), &repo, &event);
+        self.inner.writer.run("writing the journal", work).await
+    }
+
     /// Events after a number, at most a few hundred.
     ///
     /// # Errors

@@ -70,6 +70,8 @@ const OF_ONE: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, ph
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let summary: Option<String> = row.get(3)?;
+    let (word, why): (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
+    let asked = Wish::read(word, why.clone(), row.get(8)?);
     Ok(Waiting {
         repo: row.get(0)?,
         deployment: row.get(1)?,
@@ -77,7 +79,8 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         phase: row.get::<_, Option<String>>(5)?.and_then(|name| Phase::named(&name)).unwrap_or(Phase::Fetching),
         // An earlier turnout kept none.
         waits: WaitsFor { summary: summary.unwrap_or_else(|| "the engine went away".to_owned()), hint: row.get(4)? },
-        asked: Wish::read(row.get(6)?, row.get(7)?, row.get(8)?),
+        asked_by: why.filter(|_| asked.as_ref().is_some_and(|asked| !matches!(asked, Wish::TurnDown { .. }))),
+        asked,
     })
 }
 
@@ -94,7 +97,8 @@ pub(super) fn take_up(
     woken: Option<(DeploymentId, Fact)>,
     clock: &Clock,
 ) -> rusqlite::Result<Option<Claimed>> {
-    let Some((Waiting { deployment: id, until, mut waits, asked, .. }, (woken, fact))) = of(db, repo)?.zip(woken)
+    let Some((Waiting { deployment: id, until, mut waits, asked, asked_by, .. }, (woken, fact))) =
+        of(db, repo)?.zip(woken)
     else {
         return Ok(None);
     };
@@ -104,6 +108,8 @@ pub(super) fn take_up(
     let at = clock.now();
     // Whoever waited for what is due has looked at a clock that nobody can set.
     let now = if fact == Fact::Due { at.max(until) } else { at };
+    let by = asked.as_ref().filter(|asked| asked.fact() == fact).zip(asked_by);
+    let said = by.map(|(asked, by)| format!("asked for by {by}: {}", asked.word()));
     if let (Fact::TurnedDown, Some(Wish::TurnDown { why })) = (fact, asked) {
         waits.summary = why;
     }
@@ -120,7 +126,7 @@ pub(super) fn take_up(
         rollouts::keep(db, repo, Some(id), &rollout, at)?;
     }
     clock.begins(id, at.max(deployment.started_at.unwrap_or(at)));
-    Ok(Some(Claimed { deployment, rollout, actions, waited: Some(waits) }))
+    Ok(Some(Claimed { deployment, rollout, actions, waited: Some(waits), asked: said }))
 }
 
 fn put_down(

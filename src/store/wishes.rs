@@ -15,6 +15,19 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn wish(&self, repo: &str, wish: Wish) -> Result<Option<DeploymentId>, StoreError> {
+        self.wish_of(repo, wish, None).await
+    }
+
+    /// The same, where somebody asks for it whose name is known; its log says who.
+    ///
+    /// # Errors
+    /// As [`Store::wish`].
+    pub async fn wish_of(
+        &self,
+        repo: &str,
+        wish: Wish,
+        by: Option<String>,
+    ) -> Result<Option<DeploymentId>, StoreError> {
         let (repo, clock) = (repo.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
             let stands = rollouts::of(db, &repo)?;
@@ -24,9 +37,10 @@ impl Store {
             let Some(waiting) = waiting.filter(|one| !matches!(one.asked, Some(Wish::TurnDown { .. }))) else {
                 return Ok(None);
             };
+            // Whose wish it is stands where another one says why.
             let (why, until) = match &wish {
-                Wish::Promote | Wish::PromoteFully | Wish::Resume => (None, None),
-                Wish::Pause { until } => (None, Some(*until)),
+                Wish::Promote | Wish::PromoteFully | Wish::Resume => (by.clone(), None),
+                Wish::Pause { until } => (by.clone(), Some(*until)),
                 Wish::TurnDown { why } => (Some(why.clone()), None),
             };
             let mut note =

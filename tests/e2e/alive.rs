@@ -12,7 +12,11 @@ use common::{
     daemon::{Daemon, free_address},
     http, wait_until,
 };
-use e2e_support::{Site, run_in};
+use e2e_support::{
+    Site,
+    manager::{self, status, told},
+    run_in,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -20,22 +24,10 @@ fn one_repo(folder: &tempfile::TempDir) -> String {
     format!("shop: {{ path: {}, branch: main, full_name: acme/shop }}\n", folder.path().display())
 }
 
-/// Messages to the service manager that have come so far.
-fn told(manager: &UnixDatagram) -> String {
-    let (mut all, mut message) = (String::new(), [0; 4096]);
-    while let Ok(length) = manager.recv(&mut message) {
-        all.push_str(&String::from_utf8_lossy(&message[..length]));
-        all.push('\n');
-    }
-    all
-}
-
 #[test]
 fn a_store_that_does_not_answer_fails_health_and_watchdog_until_it_does() {
     let folder = tempfile::tempdir().unwrap();
-    let address = folder.path().join("notify");
-    let manager = UnixDatagram::bind(&address).unwrap();
-    manager.set_nonblocking(true).unwrap();
+    let (manager, address) = manager::in_folder(folder.path());
     let variables = [("NOTIFY_SOCKET", address.to_str().unwrap()), ("WATCHDOG_USEC", "2000000")];
     let daemon = Daemon::start_with(&one_repo(&folder), &[], &variables);
     let health = || http::get(daemon.listen(), "/healthz").unwrap();
@@ -81,22 +73,10 @@ fn a_store_that_does_not_answer_fails_health_and_watchdog_until_it_does() {
     daemon.says("the store answers again");
 }
 
-/// Waits until the service manager was told a line with all of this; returns it.
-fn status(manager: &UnixDatagram, parts: &[&str]) -> String {
-    let mut all = String::new();
-    wait_until(&format!("the status text to have {parts:?}"), SOON, || {
-        all.push_str(&told(manager));
-        let line = all.lines().rev().find(|line| line.starts_with("STATUS=")).unwrap_or_default();
-        if parts.iter().all(|part| line.contains(part)) { Ok(line.to_owned()) } else { Err(all.clone()) }
-    })
-}
-
 #[test]
 fn the_status_text_follows_what_happens() {
     let folder = tempfile::tempdir().unwrap();
-    let address = folder.path().join("notify");
-    let manager = UnixDatagram::bind(&address).unwrap();
-    manager.set_nonblocking(true).unwrap();
+    let (manager, address) = manager::in_folder(folder.path());
     let falls = "while :; do if [ -e /fall ]; then exit 7; fi; sleep 0.1; done";
     let file = |version: &str, settle: &str| {
         format!(
@@ -139,9 +119,7 @@ fn the_status_text_follows_what_happens() {
 fn without_an_engine_it_is_healthy_but_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = format!("unix://{}/none.sock", folder.path().display());
-    let address = folder.path().join("notify");
-    let manager = UnixDatagram::bind(&address).unwrap();
-    manager.set_nonblocking(true).unwrap();
+    let (manager, address) = manager::in_folder(folder.path());
     let variables = [("NOTIFY_SOCKET", address.to_str().unwrap())];
     let daemon = Daemon::start_with(&one_repo(&folder), &["--docker-host", &nowhere], &variables);
     status(&manager, &["STATUS=idle; NO ANSWER from: engine; 1 repository"]);

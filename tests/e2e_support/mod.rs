@@ -8,6 +8,7 @@ pub mod dice;
 pub mod fronts;
 pub mod kernel;
 pub mod load;
+pub mod manager;
 pub mod programs;
 pub mod switched;
 

@@ -142,6 +142,7 @@ fn replayed(events: &[Journaled]) -> World {
             | DomainEvent::HookWanted { .. }
             | DomainEvent::LetterDied { .. }
             | DomainEvent::LettersSentAgain { .. }
+            | DomainEvent::PersonAsked { .. }
             | DomainEvent::ConfigReloaded { .. }
             | DomainEvent::ConfigBroken { .. }
             | DomainEvent::StepBegan { .. }

@@ -202,9 +202,11 @@ async fn what_is_asked_of_a_colour_that_waits_outlives_a_crash_until_it_is_taken
     put_down_ready(&store, &claimed).await;
     assert_eq!(store.wish("shop", Wish::Resume).await.unwrap(), None, "it is not paused");
     let pause = Wish::Pause { until: 70 };
-    assert_eq!(store.wish("shop", pause.clone()).await.unwrap(), Some(id));
-    assert_eq!(store.waiting().await.unwrap()[0].asked, Some(pause.clone()));
+    assert_eq!(store.wish_of("shop", pause.clone(), Some("ann".to_owned())).await.unwrap(), Some(id));
+    let waiting = store.waiting().await.unwrap().remove(0);
+    assert_eq!((waiting.asked, waiting.asked_by.as_deref()), (Some(pause.clone()), Some("ann")));
     let paused = store.claim("shop", Some((id, pause.fact()))).await.unwrap().expect("it is taken up");
+    assert_eq!(paused.asked.as_deref(), Some("asked for by ann: pause"), "its log has who it was");
     assert_eq!(
         (paused.actions, paused.rollout.under_way.unwrap().phase),
         (vec![Action::Attend, Action::Wait], Phase::Paused)
@@ -221,10 +223,11 @@ async fn what_is_asked_of_a_colour_that_waits_outlives_a_crash_until_it_is_taken
     drop(store);
     store = open(&dir);
     assert_eq!(store.recover().await.unwrap().interrupted, vec![0; 0], "nobody worked on it");
-    assert_eq!(store.waiting().await.unwrap()[0].asked, Some(unwell.clone()));
+    let waiting = store.waiting().await.unwrap().remove(0);
+    assert_eq!((waiting.asked, waiting.asked_by), (Some(unwell.clone()), None), "it is nobody's wish");
     let down = store.claim("shop", Some((id, unwell.fact()))).await.unwrap().expect("it is taken up");
     assert_eq!(down.actions, [Action::Record(Ending::Failed(Why::TurnedDown)), Action::Mend]);
-    assert_eq!(down.waited.unwrap().summary, "web ended");
+    assert_eq!((down.asked, down.waited.unwrap().summary.as_str()), (None, "web ended"));
     assert!(store.finish(id, Finish::Failed { error: "web ended".into() }).await.unwrap());
     assert_eq!((store.waiting().await.unwrap(), store.wish("shop", Wish::Promote).await.unwrap()), (vec![], None));
 }

@@ -1,6 +1,6 @@
 //! Asks an instance again and again, until it is ready or its time is over.
 
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
@@ -52,8 +52,8 @@ fn advice(is_http: bool) -> &'static str {
     }
 }
 
-/// Asks until it is ready, or the future is dropped. `told` is called with each new kind of answer that is none of a ready
-/// one ("connection refused", "HTTP 502 for GET /"), once for each, so that a log can say what is waited for.
+/// Asks until it is ready, or the future is dropped. `told` is called with each kind of answer that is none of a ready one
+/// ("connection refused", "HTTP 502 for GET /") and another one than the one before, so that a log can say what is waited for.
 pub async fn ready(ask: &Ask, told: impl FnMut(&str)) -> Ready {
     Asking::new(ask, told).until_ready().await
 }
@@ -81,15 +81,15 @@ pub async fn ready_within(ask: &Ask, limit: Duration, told: impl FnMut(&str)) ->
 struct Asking<'a, T> {
     ask: &'a Ask,
     told: T,
-    /// Kinds that were told. There are as many as the crate has words, and HTTP statuses.
-    kinds: HashSet<String>,
+    /// The kind that was told last.
+    kind: Option<String>,
     last: Option<String>,
     asked: u32,
 }
 
 impl<'a, T: FnMut(&str)> Asking<'a, T> {
     fn new(ask: &'a Ask, told: T) -> Asking<'a, T> {
-        Asking { ask, told, kinds: HashSet::new(), last: None, asked: 0 }
+        Asking { ask, told, kind: None, last: None, asked: 0 }
     }
 
     async fn until_ready(&mut self) -> Ready {
@@ -106,8 +106,9 @@ impl<'a, T: FnMut(&str)> Asking<'a, T> {
                 }
                 Judged::Not(words) => {
                     row.broken();
-                    if self.kinds.insert(words.clone()) {
+                    if self.kind.as_ref() != Some(&words) {
                         (self.told)(&words);
+                        self.kind = Some(words.clone());
                     }
                     self.last = Some(words);
                 }

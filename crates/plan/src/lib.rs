@@ -25,7 +25,7 @@ mod words;
 
 pub use cause::{Cause, ContainerCause, ImageCause, NetworkCause, ServiceCause, VolumeCause};
 pub use check::check;
-pub use converge::{converge, dependencies, namespace_owners};
+pub use converge::{converge, dependencies, may_end, namespace_owners};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;

@@ -69,10 +69,16 @@ impl Deployer {
     ///
     /// # Errors
     /// There is neither, or the colour before could not be stopped.
-    pub async fn promote(self: &Arc<Self>, repo: &Repo, bake_only: bool, full: bool) -> Result<Asked, Failure> {
+    pub async fn promote(
+        self: &Arc<Self>,
+        repo: &Repo,
+        bake_only: bool,
+        full: bool,
+        who: Option<String>,
+    ) -> Result<Asked, Failure> {
         let wish = if full { Wish::PromoteFully } else { Wish::Promote };
         let before = self.store.rollout(&repo.name).await.ok().and_then(|rollout| rollout.under_way);
-        if !bake_only && let Some(deployment) = self.wish(&repo.name, wish).await? {
+        if !bake_only && let Some(deployment) = self.wish(&repo.name, wish, who).await? {
             return Ok(match before.filter(|one| !full && one.step < one.steps) {
                 // The end of that one is another wait.
                 Some(one) => Asked::Done(format!(

@@ -191,8 +191,13 @@ impl Deployer {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub(super) async fn wish(&self, repo: &str, wish: Wish) -> Result<Option<DeploymentId>, Failure> {
-        let noted = self.store.wish(repo, wish).await.map_err(Failure::from)?;
+    pub(super) async fn wish(
+        &self,
+        repo: &str,
+        wish: Wish,
+        who: Option<String>,
+    ) -> Result<Option<DeploymentId>, Failure> {
+        let noted = self.store.wish_of(repo, wish, who).await.map_err(Failure::from)?;
         if noted.is_some() {
             self.waits.one_more();
         }
@@ -203,9 +208,9 @@ impl Deployer {
     ///
     /// # Errors
     /// None waits, or it is paused already.
-    pub async fn pause(&self, repo: &Repo) -> Result<String, Failure> {
+    pub async fn pause(&self, repo: &Repo, who: Option<String>) -> Result<String, Failure> {
         let until = super::super::now_ms().saturating_add(PAUSE);
-        match self.wish(&repo.name, Wish::Pause { until }).await? {
+        match self.wish(&repo.name, Wish::Pause { until }, who).await? {
             Some(id) => Ok(format!(
                 "deployment {id} is paused, for {} h at most: `turnout resume {}` has it go on",
                 PAUSE / 3_600_000,
@@ -219,8 +224,8 @@ impl Deployer {
     ///
     /// # Errors
     /// Nothing is paused, or the wish cannot be kept.
-    pub async fn resume(&self, repo: &Repo) -> Result<String, Failure> {
-        match self.wish(&repo.name, Wish::Resume).await? {
+    pub async fn resume(&self, repo: &Repo, who: Option<String>) -> Result<String, Failure> {
+        match self.wish(&repo.name, Wish::Resume, who).await? {
             Some(id) => Ok(format!("deployment {id} goes on")),
             None => Err(self.nothing_waits(repo, "to go on").await),
         }

@@ -61,7 +61,11 @@ impl Deployer {
         self.bakes.tasks.spawn(async move {
             let stop = deployer.bakes.stop.clone();
             tokio::select! {
-                () = deployer.look_after(&repo, bake, asked) => {}
+                () = async {
+                    // Whoever puts right what a daemon before left must not start what this stops.
+                    deployer.mended(&repo).await;
+                    deployer.look_after(&repo, bake, asked).await;
+                } => {}
                 () = stop.cancelled() => {}
             }
             deployer.bakes.lock().remove(&repo);

@@ -1,6 +1,6 @@
 //! The gate: whether the containers of a new colour are ready, asked on the very path on which requests will reach them.
 
-use std::{sync::Mutex, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Failure, Recorder, called_off},
+    gate_waits::GateWaits,
     made::{MadeRoute, Speaks},
 };
 use crate::{
@@ -74,7 +75,8 @@ impl Gate<'_> {
         };
         // What answers needs no time to prove that it stays up: it is watched as long as it bakes.
         let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, stays)) };
-        let ready = try_join_all(routes.iter_mut().map(|route| ready(whose, route, live, recorder)));
+        let waits = GateWaits::begin();
+        let ready = try_join_all(routes.iter_mut().map(|route| ready(whose, route, live, (recorder, &waits))));
         let all = async {
             let well = async { well.await.map(drop).map_err(|error| unsettled(whose, error, recorder)) };
             tokio::try_join!(well, async { ready.await.map(drop) }).map(drop)
@@ -90,6 +92,7 @@ impl Gate<'_> {
             tokio::select! {
                 passed = all => passed,
                 failed = ends, if !started.is_empty() => failed,
+                never = waits.tell(whose, (engine, project), started, recorder) => match never {},
             }
         };
         called_off::at_once(decided, ASKING, cancel).await?
@@ -114,7 +117,12 @@ fn unsettled(whose: &str, error: SettleError, recorder: &Recorder) -> Failure {
 }
 
 /// Asks each container of a route.
-async fn ready(whose: &str, route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -> Result<(), Failure> {
+async fn ready(
+    whose: &str,
+    route: &mut MadeRoute,
+    live: &[MadeRoute],
+    (recorder, waits): (&Recorder, &GateWaits),
+) -> Result<(), Failure> {
     let spoken = match (route.speaks, route.http) {
         (Speaks::H2c, _) => Spoken::H2c,
         (_, Some(true)) => Spoken::Http { page: route.page.clone() },
@@ -123,17 +131,15 @@ async fn ready(whose: &str, route: &mut MadeRoute, live: &[MadeRoute], recorder:
     };
     let limit = Duration::from_millis(route.patience);
     let name = format!("{}:{}", route.service, route.port);
-    let told = Mutex::new(String::new());
+    waits.asks(&name, limit);
     let preamble = route.preamble();
     let asks = route.targets.iter().map(|target| {
         let ask = Ask { preamble, ..Ask::new(*target, spoken.clone()) };
-        let (name, told) = (&name, &told);
+        let name = &name;
         async move {
             ready_within(&ask, limit, |said| {
-                let mut last = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if *last != said {
+                if waits.came(name, said) {
                     recorder.report(Event::Progress { subject: name.clone(), text: said.to_owned() });
-                    said.clone_into(&mut last);
                 }
             })
             .await
@@ -142,6 +148,7 @@ async fn ready(whose: &str, route: &mut MadeRoute, live: &[MadeRoute], recorder:
     let answers = try_join_all(asks).await.map_err(|not| {
         Failure::new(format!("{name} of {whose} is not ready: {not}")).hint("what was live before stays live")
     })?;
+    waits.ready(&name);
     let first = answers.first();
     if let Some(status @ 400..500) = first.and_then(|answer| answer.status)
         && let Some(was) = live.iter().find(|one| (&one.service, one.port) == (&route.service, route.port))

@@ -14,7 +14,7 @@ use super::{
     facts,
     gateways::{self, Gateways},
     judged::Judged,
-    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
+    made::{Made, MadeRoute, MadeRuns, MadeService, MadeSnapshot, MadeTls, Obtained, Promotion, Speaks},
     mistaken, obtained, other, ports,
     reach::{self, Reach},
     snapshots,
@@ -26,7 +26,7 @@ use crate::{
     plan,
     store::Store,
     switch::{
-        self, Class, Derived, ReadFrom, Said,
+        self, Class, Derived, ReadFrom, Reason, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
         protocol::Protocol as Spoken,
@@ -110,7 +110,8 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     if !dressed.volumes.is_empty() {
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
-    let made = Made { snapshots: copies, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
+    let runs = what_runs(&moving.project, &derived);
+    let made = Made { snapshots: copies, runs, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
     refuse_late_jobs(repo, &made)?;
     refuse_no_share(repo, &made)?;
     moving.project = coloured.project.clone();
@@ -354,7 +355,23 @@ fn made(
         snapshots: Vec::new(),
         reach: Reach::of(derived),
         canary: Canary::of(derived),
+        runs: Vec::new(),
     }
+}
+
+/// What is to run once a colour of this project is live.
+fn what_runs(project: &Project, derived: &Derived) -> Vec<MadeRuns> {
+    let wanted = derived.services.iter().filter(|(_, fate)| fate.class != Class::Job && fate.replicas > 0);
+    let each = wanted.map(|(name, fate)| {
+        let serves = matches!(fate.class, Class::Routed | Class::Held | Class::Internal);
+        let is_engine = matches!(fate.reason, Reason::Engine { .. });
+        MadeRuns {
+            service: name.clone(),
+            stays: fate.class.stays(),
+            ends: !serves && !is_engine && plan::may_end(project, name),
+        }
+    });
+    each.collect()
 }
 
 /// What it waits for once it is ready.

@@ -2,18 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use tokio::{
-    sync::Notify,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     super::{Deployer, Failure},
     lead::Lead,
+    mend::When,
     other,
     share::Seen,
 };
@@ -41,14 +39,7 @@ impl Deployer {
     /// Looks after the proxy and the colours beside the lanes, as long as the daemon runs: a proxy that is gone is started
     /// again where no service manager does it, one that came back with less than it had confirmed is told again, and what a
     /// broken-off deployment left is mended.
-    pub async fn keep_colours(&self) {
-        let looked = Notify::new();
-        // What is mended may have to be waited for, and a proxy that is gone cannot wait.
-        tokio::join!(self.keep_led(&looked), self.keep_mended(&looked));
-    }
-
-    /// Looks whether requests are led where they should be; afterwards it is time to mend.
-    async fn keep_led(&self, looked: &Notify) {
+    pub async fn keep_colours(self: &Arc<Self>) {
         let mut told: BTreeMap<String, String> = BTreeMap::new();
         let mut doubts: BTreeMap<String, String> = BTreeMap::new();
         let mut looks = interval(LOOK);
@@ -68,8 +59,8 @@ impl Deployer {
             };
             let Ok(all) = self.store.colours(None).await else { continue };
             // Who has no repository with colours has no proxy either, and none is started.
-            self.lock_mends().retain(|repo, _| all.iter().any(|one| one.repo == *repo));
-            let to_mend: Vec<String> = self.lock_mends().keys().cloned().collect();
+            self.mends.keep(|repo| all.iter().any(|one| one.repo == repo));
+            let to_mend = self.mends.wanted();
             let live: BTreeSet<&str> =
                 all.iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo.as_str()).collect();
             let names: BTreeSet<&str> = live.iter().copied().chain(to_mend.iter().map(String::as_str)).collect();
@@ -116,33 +107,9 @@ impl Deployer {
                     Err(failure) => tell(&mut told, name, &failure),
                 }
             }
-            looked.notify_one();
-        }
-    }
-
-    /// Mends what is to be mended after each look.
-    async fn keep_mended(&self, looked: &Notify) {
-        let mut unmended: BTreeMap<String, String> = BTreeMap::new();
-        loop {
-            looked.notified().await;
-            // What is asked for meanwhile is done after the next look.
-            let wanted = std::mem::take(&mut *self.lock_mends());
-            let mends = wanted.into_iter().map(|(repo, why)| async move {
-                let done = self.mend_beside(&repo, &why).await;
-                (repo, why, done)
-            });
-            for (repo, why, done) in join_all(mends).await {
-                if let Ok(true) = done {
-                    unmended.remove(&repo);
-                    continue;
-                }
-                self.needs_mending(&repo, &why);
-                // Once each, for it is tried again every two seconds.
-                if let Err(failure) = done
-                    && unmended.insert(repo.clone(), failure.summary.clone()).as_ref() != Some(&failure.summary)
-                {
-                    tracing::warn!(repo, "what was left in part is not mended yet, and tried again: {failure}");
-                }
+            // Beside this: what has to be waited for or stopped may take its time, and a proxy that is gone cannot wait.
+            for repo in self.mends.wanted() {
+                self.mend_on(&repo, When::NobodyWorks);
             }
         }
     }

@@ -54,6 +54,22 @@ pub struct Made {
     /// The shares of the requests that it gets before it gets all of them.
     #[serde(default)]
     pub canary: Canary,
+    /// What is to run as long as it is live; empty in a record of an earlier turnout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<MadeRuns>,
+}
+
+/// A service that is to run as long as a colour is live: one of its own, or one of those that stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeRuns {
+    /// Its key in the Compose file.
+    pub service: String,
+    /// It is one for both colours, in the project of what stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stays: bool,
+    /// It may end with 0 when its work is done, and need not be there then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
 }
 
 /// A copy of what containers mount from the work tree.
@@ -365,6 +381,7 @@ pub(super) mod tests {
             snapshots: Vec::new(),
             reach: Reach::default(),
             canary: Canary::default(),
+            runs: Vec::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a deployment that was broken off may leave in part is brought to what it should be: all of the live colour runs, requests
 //! are let through, and whatever is neither live nor baking stands still.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::sync::Arc;
 
 use super::{
     super::{Deployer, Failure, busy},
@@ -18,25 +18,71 @@ use crate::{
     store::{ColourRecord, ColourStanding},
 };
 
+/// When a repository is mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At the start of the daemon: a deployment that has begun waits for the end of it.
+    Starts,
+    /// Where no deployment works on its colours.
+    NobodyWorks,
+}
+
 impl Deployer {
     /// The colours of a repository may not be as they should be: they are looked at beside the lanes. `why`: for the log; the first
     /// reason of several.
     pub fn needs_mending(&self, repo: &str, why: &str) {
-        self.lock_mends().entry(repo.to_owned()).or_insert_with(|| why.to_owned());
+        self.mends.want(repo, why);
     }
 
-    /// Only whole values are written under this lock.
-    pub(super) fn lock_mends(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
-        self.mends.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Mends a repository beside everything else. Where somebody does already, or has the repository, it is left to be tried again.
+    /// From here on a deployment that begins waits for the end of it.
+    pub(super) fn mend_on(self: &Arc<Self>, repo: &str, when: When) {
+        let Ok(Some(busy)) = busy::attempt(&self.planner.settings.state_dir, repo) else { return };
+        let (deployer, repo) = (Arc::clone(self), repo.to_owned());
+        // Before it runs: whoever looks now is told that it is under way.
+        let Some(under_way) = self.mends.begin(&repo) else { return };
+        self.bakes.tasks.spawn(async move {
+            let stop = deployer.bakes.stop.clone();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = deployer.mend_told(&repo, under_way.why(), when) => {}
+            }
+            drop((busy, under_way));
+            // A switch may have been recorded only now.
+            deployer.bake_on(&repo).await;
+            deployer.attend_on(&repo).await;
+        });
+    }
+
+    /// Waits until nobody mends the repository.
+    pub(in crate::deploy) async fn mended(&self, repo: &str) {
+        if let Some(over) = self.mends.end_of(repo) {
+            over.cancelled().await;
+        }
+    }
+
+    /// Mends, and tells what keeps it from that.
+    async fn mend_told(&self, repo: &str, why: &str, when: When) {
+        match self.mend_beside(repo, why, when).await {
+            Ok(true) => self.mends.done(repo),
+            Ok(false) => self.mends.want(repo, why),
+            Err(failure) => {
+                // Once each, for it is tried again every two seconds.
+                if self.mends.failed(repo, why, &failure.summary) {
+                    tracing::warn!(repo, "what was left in part is not mended yet, and tried again: {failure}");
+                }
+            }
+        }
     }
 
     /// Mends where nobody else works on the colours: a deployment does it itself, and what a bake holds and stops is its own. Answers
     /// whether it is done.
-    pub(super) async fn mend_beside(&self, repo: &str, why: &str) -> Result<bool, Failure> {
+    async fn mend_beside(&self, repo: &str, why: &str, when: When) -> Result<bool, Failure> {
         let Some(_act) = self.acting.attempt(repo, "mending") else { return Ok(false) };
-        let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
-        let rollout = self.store.rollout(repo).await.map_err(unknown)?;
-        if rollout.under_way.is_some_and(|under_way| !under_way.phase.waits()) {
+        let rollout = self.store.rollout(repo).await.map_err(Failure::from)?;
+        let works = rollout.under_way.is_some_and(|under_way| !under_way.phase.waits());
+        if works && when == When::NobodyWorks {
             return Ok(false);
         }
         let Some(repo) = self.planner.repos.current().repos.by_name(repo).cloned() else {
@@ -51,8 +97,6 @@ impl Deployer {
         if self.recorded(&repo.name).await?.all.is_empty() {
             return Ok(true);
         }
-        // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
-        let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
         tracing::debug!(repo = repo.name, "whether its colours are as they should be is looked at: {why}");
         self.mend_now(&repo).await.map(|()| true)
     }
@@ -61,7 +105,7 @@ impl Deployer {
     ///
     /// # Errors
     /// When proxy, engine or store do not answer; requests are let through all the same, as far as that is the engine's fault.
-    pub(super) async fn mend_now(&self, repo: &Repo) -> Result<(), Failure> {
+    async fn mend_now(&self, repo: &Repo) -> Result<(), Failure> {
         let lead = self.lead(repo).await?;
         let stands = self.stands(&repo.name, &lead, &Log(&repo.name)).await?;
         let engine = match self.planner.engine().await {

@@ -188,6 +188,7 @@ impl Deployer {
             engine: &engine,
             project: &Project { name: live.project.clone(), ..Project::default() },
             started: &[],
+            since: None,
             routes: &mut asked,
             live: &[],
             health: of.timeouts.apply,

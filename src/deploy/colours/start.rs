@@ -1,13 +1,15 @@
 //! What is known of the colours, made to agree with the routes; and what a start of the daemon does about them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{
     super::{Deployer, Failure, now_ms},
     lead::Lead,
     made::Made,
+    mend::When,
     share::Seen,
     stands::{Agreement, Routed, Stands},
 };
@@ -19,6 +21,9 @@ use crate::{
     store::{ColourRecord, ColourStanding},
     traffic::Repository,
 };
+
+/// How long a start waits for whoever leads requests. systemd waits for the start, and a proxy that answers does so at once.
+const FIRST: Duration = Duration::from_secs(10);
 
 impl Deployer {
     /// How the colours of a repository stand, as the routes have it: a switch that nobody lived to record is recorded now, and
@@ -146,25 +151,31 @@ impl Deployer {
         Ok(Stands { all, switch })
     }
 
-    /// At a start of the daemon: requests that a former one held are let through, live colours are made whole, and bakes go
-    /// on. Where proxy or engine do not answer, the next deployment does it.
+    /// At a start of the daemon: what the routes say is recorded. Whatever may take longer goes on beside everything else: live colours
+    /// are made whole and requests that a former daemon held are let through, others are stopped, bakes go on. Where proxy or engine
+    /// do not answer, that is tried again, and the next deployment does it.
     pub async fn resume_colours(self: &Arc<Self>) {
-        if self.store.colours(None).await.is_ok_and(|known| !known.is_empty()) {
-            self.forget_leads().await;
-        }
+        let all = self.store.colours(None).await.unwrap_or_default();
         let list = self.planner.repos.current();
-        // Side by side: requests may be held, and one may have to be waited for.
-        let resumes = list.repos.repos.iter().map(|repo| async move {
-            let known = self.recorded(&repo.name).await;
-            let known = known.is_ok_and(|stands| !stands.all.is_empty());
-            if known && let Err(failure) = self.resume_colour(repo).await {
-                tracing::warn!(repo = repo.name, "the colours of {} are not looked after yet: {failure}", repo.name);
-                self.needs_mending(&repo.name, "they were not looked after at the start");
+        let known = list.repos.repos.iter().filter(|repo| all.iter().any(|one| one.repo == repo.name));
+        let known: Vec<&Repo> = known.collect();
+        let forgotten = async {
+            if !all.is_empty() && timeout(FIRST, self.forget_leads()).await.is_err() {
+                tracing::warn!(
+                    "whether rules of the kernel are left over is not known: there was no answer in {FIRST:?}"
+                );
             }
+        };
+        let led = join_all(known.iter().map(|repo| self.lead_again(repo)));
+        futures_util::join!(forgotten, led);
+        for repo in known {
+            self.needs_mending(&repo.name, "a daemon before may have been broken off");
+            self.mend_on(&repo.name, When::Starts);
+        }
+        for repo in &list.repos.repos {
             self.bake_on(&repo.name).await;
             self.attend_on(&repo.name).await;
-        });
-        join_all(resumes).await;
+        }
         // What was taken out of the list is not mended; what was begun is brought to its end.
         for gone in self.not_configured().await {
             tracing::warn!(
@@ -176,17 +187,27 @@ impl Deployer {
         }
     }
 
+    /// Who is live is known before anybody asks; what they need is started, and whoever is held let through, beside the start. Bounded:
+    /// the daemon does not begin before.
+    async fn lead_again(&self, repo: &Repo) {
+        let led = async {
+            let steer = self.lead(repo).await?;
+            self.stands(&repo.name, &steer, &Log(&repo.name)).await.map(drop)
+        };
+        let failure = match timeout(FIRST, led).await {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::new(format!("whoever leads its requests has not answered in {FIRST:?}")),
+        };
+        tracing::warn!(repo = repo.name, "the colours of {} are not looked after yet: {failure}", repo.name);
+    }
+
     /// Repositories with a live colour that are in no list any more.
     async fn not_configured(&self) -> BTreeSet<String> {
         let list = self.planner.repos.current();
         let all = self.store.colours(None).await.unwrap_or_default();
         let live = all.into_iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo);
         live.filter(|repo| list.repos.by_name(repo).is_none()).collect()
-    }
-
-    async fn resume_colour(&self, repo: &Repo) -> Result<(), Failure> {
-        let _act = self.acting.begin(&repo.name, "mending").await;
-        self.mend_now(repo).await
     }
 }
 

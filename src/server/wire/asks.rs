@@ -97,6 +97,9 @@ pub struct AskRequest {
 pub struct MaintainRequest {
     /// Whether from now on, or no longer.
     pub on: bool,
+    /// Who asks, for the record.
+    #[serde(default)]
+    pub who: Option<String>,
     /// The page, in HTML; without one a line of text is answered.
     #[serde(default)]
     pub page: Option<String>,

@@ -88,9 +88,12 @@ pub struct ColoursStatus {
     /// Why the live one gets no requests, as the proxy has just said, or by its silence.
     #[serde(default)]
     pub not_served: Option<String>,
-    /// What of the live one ought to take requests and does not run, in words; nothing while a deployment is under way.
+    /// What of the live one ought to run and does not, in words; nothing while a deployment is at work.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub still: Vec<String>,
+    /// The same of what stays beside the colours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still_staying: Vec<String>,
     /// Certificates that the proxy obtains for its hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,

@@ -18,6 +18,8 @@ pub struct Claimed {
     pub actions: Vec<Action>,
     /// For what it waited, where it was put down.
     pub waited: Option<WaitsFor>,
+    /// What had it go on, where a person did: `asked for by ann: promote`.
+    pub asked: Option<String>,
 }
 
 /// For what a deployment waits: redacted texts.
@@ -44,6 +46,8 @@ pub struct Waiting {
     pub waits: WaitsFor,
     /// What was asked of it meanwhile, and is not taken up yet.
     pub asked: Option<Wish>,
+    /// Who asked for that, where a person did whose name is known.
+    pub asked_by: Option<String>,
 }
 
 /// What became of a deployment that was put down.

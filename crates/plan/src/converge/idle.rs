@@ -46,6 +46,12 @@ pub(super) enum Job {
     No,
 }
 
+/// Whether a service may have done its work when it has ended with 0: a deployment does not start it again then, so that one that
+/// stands still is nobody's fault.
+pub fn may_end(project: &Project, name: &str) -> bool {
+    project.services.get(name).is_some_and(|service| job(project, name, service) != Job::No)
+}
+
 pub(super) fn job(project: &Project, name: &str, service: &Service) -> Job {
     match service.labels.get(labels::TURNOUT_JOB).map(String::as_str) {
         Some("true") => return Job::Said,
@@ -112,6 +118,7 @@ mod tests {
             let services = services.map(|(name, service)| (name.to_owned(), service)).into();
             let project = Project { services, ..Project::default() };
             assert_eq!(job(&project, "web", &service), expected, "{case}");
+            assert_eq!(may_end(&project, "web"), expected != Job::No, "{case}");
         }
     }
 }

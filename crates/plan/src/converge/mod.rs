@@ -24,6 +24,7 @@ mod trial;
 
 use super::{Intent, Observed, Plan, PlanError};
 pub(super) use draft::{Draft, any_of};
+pub use idle::may_end;
 pub(super) use pre_start::{actions as pre_start_actions, cause as step_left, removal as step_removal};
 pub use select::dependencies;
 pub(super) use select::in_dependency_order;
