@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
-    beside::{Second, falls_back},
     begun::{Begun, Telling},
+    beside::{Second, falls_back},
     came::{Broke, Moved},
     gating::{Gate, NEW_COLOUR},
     lead::Goal,
