@@ -79,9 +79,6 @@ fn the_glossary_names_what_means_several_things() {
     let listed = |word: &str| page.lines().any(|line| line.starts_with(&format!("| `{word}` |")));
     for word in ["Answer", "Found", "Refusal", "Way", "Standing", "Cause"] {
         assert!(listed(word), "{word} is in no table of docs/glossary.md");
-        assert!(
-            names.get(word).is_some_and(|files| files.len() > 1),
-            "{word} means one thing now: take it out there"
-        );
+        assert!(names.get(word).is_some_and(|files| files.len() > 1), "{word} means one thing now: take it out there");
     }
 }
