@@ -6,10 +6,15 @@ use futures_util::FutureExt as _;
 
 use super::Failure;
 
-/// The work's end; a panic in it is a failure. What the work shares with others is guarded by locks whose data is whole
-/// at any time, so that others may go on with it.
+/// The work's end; a panic in it is a failure.
 pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(fault(&said(panic.as_ref()))))
+    caught(work).await.and_then(|ended| ended)
+}
+
+/// What the work gives; a panic in it is a failure. What the work shares with others is guarded by locks whose data is whole
+/// at any time, so that others may go on with it.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| fault(&said(panic.as_ref())))
 }
 
 /// The failure that a fault of turnout's own is.

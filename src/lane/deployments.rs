@@ -55,6 +55,9 @@ impl Work for Arc<Deployer> {
     }
 
     fn broke<'a>(&'a self, id: i64, repo: &'a str, said: String, stopping: &'a CancellationToken) -> BoxFuture<'a, ()> {
-        Box::pin(async move { Deployer::broke(self, id, repo, &said, stopping).await })
+        Box::pin(async move {
+            Deployer::broke(self, id, repo, &said, stopping).await;
+            self.needs_mending(repo);
+        })
     }
 }

@@ -137,7 +137,7 @@ pub enum Fact {
         /// As in [`Fact::Settled`], where there is no bake.
         watch: Option<Millis>,
     },
-    /// Whether requests go to the next colour could not be learned.
+    /// Whether requests go to the next colour could not be learned, or the switch panicked.
     Unknown,
     /// A switch is found that nobody lived to record: a bake is under way of which the state does not know.
     Baking {
@@ -155,7 +155,7 @@ pub enum Fact {
     },
     /// The engine answers again.
     EngineBack,
-    /// An action came to nothing, for a reason that a repetition would meet again. Of a switch it says that requests go where
+    /// An action came to nothing, for a reason that a repetition would meet again, or panicked. Of a switch it says that requests go where
     /// they went before: where that is not certain, it is [`Fact::Unknown`].
     Failed,
     /// An action, or a wait, was called off by a person.

@@ -199,6 +199,7 @@ fn together(
     }
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
+        dies::fails(job.doing())?;
         job.run(&transaction)?;
     }
     let thinned = prune.map(|keep| prune::prune(&transaction, keep, PRUNE_ROWS)).transpose()?;

@@ -28,6 +28,7 @@ mod adoption_data;
 mod alive;
 mod altered;
 mod asker;
+mod at_fault;
 mod backup;
 mod bad_input_deliveries;
 mod bad_input_disk;

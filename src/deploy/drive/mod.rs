@@ -126,32 +126,24 @@ impl<'a> Drive<'a> {
             self.enter(phase).await;
         }
         while let Some(action) = self.actions.pop_front() {
-            dies::here("before", word(action));
             let ended = match action {
-                Action::Fetch => self.fetch().await,
-                Action::Plan => self.plan().await,
-                Action::EndWatch => {
-                    self.deployer.end_watch(&self.of.repo.name, self.of.job.id).await;
-                    continue;
-                }
-                Action::Apply => self.apply().await,
-                Action::Settle => self.settle().await,
-                Action::Warm => self.warm().await,
-                Action::Step => self.step().await,
-                Action::ChangeOver => self.change_over().await,
-                Action::Switch => self.switch().await,
                 Action::GoBack | Action::Abort => {
-                    self.leave(action).await;
+                    self.guarded_leave(action).await;
                     continue;
                 }
-                Action::Wait => return Ok(Came::Waits(Box::new(self.wait()))),
-                Action::Record(ending) => return self.end(ending).map(Came::Done),
-                // What comes after the end is the store's and the lane's.
-                Action::Again | Action::Watch | Action::Bake | Action::Mend | Action::Attend => continue,
+                Action::Wait => {
+                    dies::here("before", word(action));
+                    return Ok(Came::Waits(Box::new(self.wait())));
+                }
+                Action::Record(ending) => {
+                    dies::here("before", word(action));
+                    return self.end(ending).map(Came::Done);
+                }
+                action => self.guarded_act(action).await,
             };
-            dies::here("after", word(action));
             let fact = match ended {
-                Ok(fact) => fact,
+                Ok(Some(fact)) => fact,
+                Ok(None) => continue,
                 Err(ended) => self.what_of_it(ended).await,
             };
             if matches!(fact, Fact::EngineGone { .. }) {
@@ -181,6 +173,65 @@ impl<'a> Drive<'a> {
             }
         }
         Err(guard::fault("a deployment was left with nothing to do"))
+    }
+
+    /// Carries an action out. A panic in it is a fact like any other, so that its way out comes at once.
+    async fn guarded_act(&mut self, action: Action) -> Result<Option<Fact>, Ended> {
+        match guard::caught(self.act(action)).await {
+            Ok(ended) => ended,
+            // The routes may have moved before it.
+            Err(failure) if action == Action::Switch => {
+                self.found.failure = Some(failure);
+                Ok(Some(Fact::Unknown))
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The fact that comes of an action; `None` where it is none.
+    async fn act(&mut self, action: Action) -> Result<Option<Fact>, Ended> {
+        dies::here("before", word(action));
+        // Boxed, for they are large, and what guards them moves them.
+        let ended = match action {
+            Action::Fetch => Box::pin(self.fetch()).await,
+            Action::Plan => Box::pin(self.plan()).await,
+            Action::EndWatch => {
+                self.deployer.end_watch(&self.of.repo.name, self.of.job.id).await;
+                return Ok(None);
+            }
+            Action::Apply => Box::pin(self.apply()).await,
+            Action::Settle => Box::pin(self.settle()).await,
+            Action::Warm => Box::pin(self.warm()).await,
+            Action::Step => Box::pin(self.step()).await,
+            Action::ChangeOver => Box::pin(self.change_over()).await,
+            Action::Switch => Box::pin(self.switch()).await,
+            // The way out and the end have no fact, and what comes after the end is the store's and the lane's.
+            Action::GoBack
+            | Action::Abort
+            | Action::Wait
+            | Action::Record(_)
+            | Action::Again
+            | Action::Watch
+            | Action::Bake
+            | Action::Mend
+            | Action::Attend => return Ok(None),
+        };
+        dies::here("after", word(action));
+        ended.map(Some)
+    }
+
+    /// Goes a part of the way out. Where that panics, the next part comes, and what is left is mended after the end.
+    async fn guarded_leave(&mut self, action: Action) {
+        let left = guard::caught(async {
+            dies::here("before", word(action));
+            Box::pin(self.leave(action)).await;
+        });
+        if let Err(failure) = left.await {
+            self.of.recorder.warn(format!("{} came to nothing: {failure}", word(action)));
+            if let Some(way) = &mut self.found.way {
+                self.deployer.let_through(self.of, way).await;
+            }
+        }
     }
 
     fn phase(&self) -> Option<Phase> {
@@ -361,7 +412,7 @@ impl<'a> Drive<'a> {
     }
 }
 
-/// An action's name, for the points at which a test has the daemon die.
+/// An action's name, for what is told of it and for the points at which a test has the daemon die.
 fn word(action: Action) -> &'static str {
     match action {
         Action::Fetch => "fetch",

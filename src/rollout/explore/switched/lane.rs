@@ -269,8 +269,11 @@ impl World {
             if !moved && (deed.is_some() || deeds.is_empty()) {
                 at.broken_off(action, done, &mut all);
             }
-            if action == Action::Switch && done < 2 {
+            // The proxy's answer is lost, or the daemon panics, before the routes have moved or after it, recorded or not.
+            if action == Action::Switch {
                 all.extend(at.may(|left| &mut left.failures).map(|then| ("is not known", then.take(Fact::Unknown))));
+            }
+            if action == Action::Switch && done < 2 {
                 let gone = at.may(|left| &mut left.proxies);
                 all.extend(gone.map(|then| ("ends the proxy", then.without_proxy().take(Fact::Unknown))));
             }
