@@ -57,7 +57,7 @@ impl Work for Arc<Deployer> {
     fn broke<'a>(&'a self, id: i64, repo: &'a str, said: String, stopping: &'a CancellationToken) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             Deployer::broke(self, id, repo, &said, stopping).await;
-            self.needs_mending(repo);
+            self.needs_mending(repo, "a fault in turnout broke a deployment off");
         })
     }
 }
