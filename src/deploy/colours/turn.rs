@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     compose::model::Project,
-    engine::{ApplyError, ContainerRef, Engine, EngineError},
+    engine::{ApplyError, ContainerRef, Ended, Engine, EngineError},
     git,
     plan::{self, Action},
     report::Reporter as _,
@@ -171,6 +171,11 @@ impl Deployer {
         let alone = way.adopts.as_ref().is_none_or(Adopts::beside);
         let mut releases = Vec::new();
         if let Some(adopts) = way.adopts.clone().filter(|_| !alone) {
+            // What nobody asks takes its time to end before anybody waits.
+            let first = way.made.asked_by_nobody();
+            if !first.is_empty() {
+                releases.push(engine.end(&adopts.project, &first).await?);
+            }
             self.before_it_ends(of, way, generation, true).await?;
             of.recorder.info(format!("{} ends: its volumes and ports go over to the colours", adopts.project));
             // Whoever answers requests ends before what it needs for that.
@@ -187,7 +192,7 @@ impl Deployer {
                     ended.released().await?;
                 }
             }
-            releases = ended;
+            releases.extend(ended);
             self.change_what_stays(of, way, &engine).await?;
             self.fronts_reach(of, way, &engine).await?;
         } else if way.adopts.is_some() {
@@ -198,16 +203,14 @@ impl Deployer {
         if ends.is_empty() && starts.is_empty() && alone {
             return Ok(());
         }
+        let (first, ends) = way.in_two(ends);
+        self.end_before(of, way, &engine, &first, &mut releases).await?;
         if way.holds() && !way.held {
             let verb = if starts.len() == 1 { "changes" } else { "change" };
             self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
         }
-        let from = way.before();
-        if let (Some(from), false) = (from, ends.is_empty()) {
-            let those = engine.end(from, &ends).await?;
-            let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
-            those.containers.iter().for_each(said);
-            releases.push(those);
+        self.end_before(of, way, &engine, &ends, &mut releases).await?;
+        if !(first.is_empty() && ends.is_empty()) {
             dies::here("after", "ending what must not run twice");
         }
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
@@ -231,6 +234,23 @@ impl Deployer {
                 of.recorder.warn(format!("what ended was not released whole: {error}"));
             }
         }
+        Ok(())
+    }
+
+    /// Ends services of what the next colour takes the place of.
+    async fn end_before(
+        &self,
+        of: Of<'_>,
+        way: &Way,
+        engine: &Engine,
+        services: &[String],
+        releases: &mut Vec<Ended>,
+    ) -> Result<(), Failure> {
+        let Some(from) = way.before().filter(|_| !services.is_empty()) else { return Ok(()) };
+        let those = engine.end(from, services).await?;
+        let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
+        those.containers.iter().for_each(said);
+        releases.push(those);
         Ok(())
     }
 
