@@ -105,18 +105,14 @@ fn from_outside_and_over_ipv6_a_stack_hands_over_and_comes_back_and_no_request_f
     });
     let (v4, v6) = (v4.end(), v6.end());
     println!("outside: {v4:?}, {v6:?}");
-    assert_eq!(v4.keys().collect::<Vec<_>>(), ["one", "three", "two"], "{v4:?}\n{}", daemon.output());
-    // Over IPv6 some fail, and why is not known (docs/switch.md, "Not there yet"): few they have to be.
-    let good: u64 = ["one", "two", "three"].iter().filter_map(|version| v6.get(*version)).sum();
-    let bad = v6.values().sum::<u64>() - good;
-    assert!(bad * 100 <= good, "{v6:?}\n{}", daemon.output());
-    let [own, own6] = own.map(Load::end);
-    for came in [&own, &own6] {
+    for came in [&v4, &v6] {
+        assert_eq!(came.keys().collect::<Vec<_>>(), ["one", "three", "two"], "{came:?}\n{}", daemon.output());
+    }
+    let own = own.map(Load::end);
+    for came in &own {
         println!("{:?}, {:?}, the longest after {:?}", came.good, came.bad, came.longest);
     }
-    none_failed(&daemon, &own);
-    let good = own6.good.values().sum::<u64>();
-    assert!(own6.bad.len() as u64 * 100 <= good, "{own6:?}\n{}", daemon.output());
+    own.iter().for_each(|came| none_failed(&daemon, came));
 }
 
 /// Where a daemon dies on the way.

@@ -13,7 +13,7 @@ use crate::{
     facts::Facts,
     found,
     gate::gate,
-    jobs, known, links, measures, pace,
+    graces, jobs, known, links, measures, pace,
     refusal::Cause,
     refuse, routes,
     said::Said,
@@ -36,6 +36,9 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
     let jobs = jobs::jobs(&view, &classes);
     let routes = routes::routes(&view, &classes, &mut notes, &mut refused);
     let services = fates(&view, &classes, &mut notes);
+    if said.repos.adapter.is_none() {
+        graces::notes(&view, &services, &mut notes);
+    }
     refuse::staying_needs(&view, &classes, &jobs, &mut refused);
     refuse::joined_across(&view, &classes, &jobs, &mut refused);
     refuse::found_by_labels(&view, &classes, &mut refused);

@@ -7,6 +7,7 @@ use turnout_compose::model::Duration;
 
 use crate::{
     class::{Class, Reason, Source},
+    explain::short,
     protocol::Spoken,
     refusal::Refusal,
     said::{
@@ -332,6 +333,25 @@ pub struct Link {
     pub moving: Vec<String>,
 }
 
+/// What helps against long ends.
+const SOONER: &str =
+    "have it end at its stop signal (an `exec` or `init: true` passes that on), or write a shorter one";
+
+/// How long a service may take to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grace {
+    /// Its key in the Compose file.
+    pub service: String,
+    /// Its `stop_grace_period`, or what the engine gives where it says nothing.
+    pub lasts: Duration,
+}
+
+impl fmt::Display for Grace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.service, short(self.lasts))
+    }
+}
+
 /// What the user should know; nothing of it stops a switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -376,6 +396,10 @@ pub enum Note {
         /// The names of coloured services, which lead it to the proxy from now on.
         names: Vec<String>,
     },
+    /// Requests are held while it ends, and may have to wait too long for that.
+    LongEnd(Grace),
+    /// The same at the first switch and on the way back in place, where these end one after the other.
+    LongEnds(Grace, Grace),
     /// On networks that are not the project's own, coloured containers have no names.
     NoAliasOutside(String),
     /// A fixed container name would be there twice; it stays a name within its colour.
@@ -436,6 +460,16 @@ impl fmt::Display for Note {
             Note::NoAliasOutside(network) => {
                 write!(f, "on the network {network}, which is not the project's own, coloured containers have no names")
             }
+            Note::LongEnd(grace) => write!(
+                f,
+                "requests wait 30 s at most while {} changes over, and by its stop_grace_period its end may take {} of that:                  those that waited longer are answered with 504; {SOONER}",
+                grace.service,
+                short(grace.lasts)
+            ),
+            Note::LongEnds(first, then) => write!(
+                f,
+                "at the first switch, and on the way back in place, requests wait 30 s at most while {first} and {then} end one                  after the other, each within its stop_grace_period: those that waited longer are answered with 504; {SOONER}"
+            ),
             Note::ContainerName { service, name } => {
                 write!(f, "the container name {name} of {service} stays a name within its colour only")
             }

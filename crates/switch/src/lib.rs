@@ -13,6 +13,7 @@ mod explain;
 pub mod facts;
 mod found;
 mod gate;
+mod graces;
 mod hosts;
 pub mod in_place;
 mod jobs;

@@ -231,6 +231,18 @@ impl Made {
         self.services.iter().filter(|one| one.alone && !one.job).map(|one| one.name.clone()).collect()
     }
 
+    /// Whether it has such a service.
+    pub fn has(&self, service: &str) -> bool {
+        self.services.iter().any(|one| one.name == service)
+    }
+
+    /// Of what must not run twice, what answers no requests: it may take its time to end before anybody waits for it.
+    pub fn asked_by_nobody(&self) -> Vec<String> {
+        let asked = |name: &str| self.routes.iter().any(|route| route.service == name);
+        let alone = self.services.iter().filter(|one| one.alone && !one.held && !one.job);
+        alone.filter(|one| !asked(&one.name)).map(|one| one.name.clone()).collect()
+    }
+
     /// All but the jobs, which are never stopped.
     pub fn not_jobs(&self) -> Vec<String> {
         self.services.iter().filter(|one| !one.job).map(|one| one.name.clone()).collect()
@@ -401,6 +413,7 @@ pub(super) mod tests {
         }
         assert!(Made::read("{}").unwrap_err().contains("not understood"));
         assert_eq!((made.alone(), made.holds()), (vec!["worker".to_owned()], false));
+        assert_eq!(made.asked_by_nobody(), ["worker"]);
         let names = |alone| made.wakes(alone).into_iter().map(|wake| wake.service).collect::<Vec<_>>();
         assert_eq!((names(false), names(true)), (vec!["web".to_owned()], vec!["worker".to_owned()]));
         assert_eq!((made.routes_of(false).len(), made.routes_of(true).len()), (1, 0));

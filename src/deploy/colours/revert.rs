@@ -50,8 +50,13 @@ impl Deployer {
         let held = was.holds() || is.holds();
         let mut undone = None;
         if held {
-            steer.hold(repo).await?;
             let back = async {
+                // What nobody asks takes its time to end before anybody waits.
+                let first = is.asked_by_nobody();
+                if !first.is_empty() {
+                    engine.rest(&live.project, &first).await.map_err(Failure::from)?;
+                }
+                steer.hold(repo).await?;
                 self.workers_back(&engine, (previous, &was), (live, &is)).await?;
                 answer(&was.routes_of(true), &previous.project).await?;
                 dies::here("before", "moving the routes back");

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     compose::model::Project,
-    engine::{ApplyError, ContainerRef, Engine, EngineError},
+    engine::{ApplyError, ContainerRef, Ended, Engine, EngineError},
     git,
     plan::{self, Action},
     report::Reporter,
@@ -186,6 +186,11 @@ impl Deployer {
         let alone = way.adopts.as_ref().is_none_or(Adopts::beside);
         let mut releases = Vec::new();
         if let Some(adopts) = way.adopts.clone().filter(|_| !alone) {
+            // What nobody asks takes its time to end before anybody waits.
+            let first = way.made.asked_by_nobody();
+            if !first.is_empty() {
+                releases.push(engine.end(&adopts.project, &first).await?);
+            }
             self.before_it_ends(of, way, generation, true).await?;
             of.recorder.info(format!("{} ends: its volumes and ports go over to the colours", adopts.project));
             // Whoever answers requests ends before what it needs for that.
@@ -202,7 +207,7 @@ impl Deployer {
                     ended.released().await?;
                 }
             }
-            releases = ended;
+            releases.extend(ended);
             self.change_what_stays(of, way, &engine).await?;
             self.fronts_reach(of, way, &engine).await?;
         } else if way.adopts.is_some() {
@@ -213,21 +218,11 @@ impl Deployer {
         if ends.is_empty() && starts.is_empty() && alone {
             return Ok(());
         }
-        if way.holds() && !way.held {
-            let verb = if starts.len() == 1 { "changes" } else { "change" };
-            self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
-        }
+        let (first, ends) = way.in_two(ends);
         // Planned while the old ones end: it is another project, which has not changed since its containers were made.
         let second = match &way.how {
             How::Made(making) if alone => switch::stage::stages(&making.looked.coloured, &making.looked.derived).second,
             _ => None,
-        };
-        let from = way.before().filter(|_| !ends.is_empty());
-        let ending = async {
-            match from {
-                Some(from) => engine.end(from, &ends).await.map(Some),
-                None => Ok(None),
-            }
         };
         let planning = async {
             match second {
@@ -235,14 +230,18 @@ impl Deployer {
                 None => Ok(None),
             }
         };
+        let ending = self.end_before(of, way, &engine, &first, &mut releases);
         let (ended, planned) = tokio::join!(ending, Box::pin(planning));
-        if let Some(those) = ended? {
-            let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
-            those.containers.iter().for_each(said);
-            releases.push(those);
+        ended?;
+        let (planned, begun) = (planned?, Begun::default());
+        if way.holds() && !way.held {
+            let verb = if starts.len() == 1 { "changes" } else { "change" };
+            self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
+        }
+        self.end_before(of, way, &engine, &ends, &mut releases).await?;
+        if !(first.is_empty() && ends.is_empty()) {
             dies::here("after", "ending what must not run twice");
         }
-        let (planned, begun) = (planned?, Begun::default());
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
         let started = match &way.how {
             How::Made(making) if !alone => {
@@ -266,6 +265,23 @@ impl Deployer {
                 of.recorder.warn(format!("what ended was not released whole: {error}"));
             }
         }
+        Ok(())
+    }
+
+    /// Ends services of what the next colour takes the place of.
+    async fn end_before(
+        &self,
+        of: Of<'_>,
+        way: &Way,
+        engine: &Engine,
+        services: &[String],
+        releases: &mut Vec<Ended>,
+    ) -> Result<(), Failure> {
+        let Some(from) = way.before().filter(|_| !services.is_empty()) else { return Ok(()) };
+        let those = engine.end(from, services).await?;
+        let said = |one: &ContainerRef| of.recorder.info(format!("{} has ended: it must not run twice", one.name));
+        those.containers.iter().for_each(said);
+        releases.push(those);
         Ok(())
     }
 

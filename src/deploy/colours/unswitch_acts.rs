@@ -136,7 +136,6 @@ impl Deployer {
     ) -> Result<(), Broke> {
         let Of { repo, recorder, timeouts, cancel, .. } = of;
         let engine = self.planner.engine_at_first(recorder, cancel).await?;
-        self.unswitch_holds(of, way).await?;
         let in_its_place = way.ends() == Some(way.project.as_str());
         if in_its_place && !way.kept.ended {
             // Its containers are replaced: only what they were made of brings them back.
@@ -145,6 +144,15 @@ impl Deployer {
         way.kept.ended = true;
         self.store.unswitch_ends(&repo.name, &way.kept.to_text()).await?;
         dies::here("before", "ending the colours");
+        // What nobody asks takes its time to end before anybody waits.
+        if let Some((live, made)) = way.live.as_ref().filter(|_| !way.beside) {
+            let first = made.asked_by_nobody();
+            if !first.is_empty() {
+                let ended = engine.rest(&live.project, &first).await?;
+                ended.iter().for_each(|one| recorder.info(format!("stopped {}", one.name)));
+            }
+        }
+        self.unswitch_holds(of, way).await?;
         // Whoever answers requests ends before what it needs for that.
         let stands = self.recorded(&repo.name).await?;
         let mut all = Vec::new();

@@ -252,6 +252,18 @@ impl Way {
         ends
     }
 
+    /// Of those, what ends before requests are held, for nobody asks it; and what ends while they are.
+    pub fn in_two(&self, ends: Vec<String>) -> (Vec<String>, Vec<String>) {
+        if !self.holds() {
+            return (Vec::new(), ends);
+        }
+        let live = self.live.as_ref().map(|(_, made)| made.asked_by_nobody()).unwrap_or_default();
+        let next = self.made.asked_by_nobody();
+        // What one of the two colours has otherwise is asked.
+        let alone = |name: &String| live.contains(name) && (next.contains(name) || !self.made.has(name));
+        ends.into_iter().partition(alone)
+    }
+
     /// What of the live colour is started again where the way there is given up.
     pub fn starts_again(&self) -> Vec<Wake> {
         let ends = self.ends();

@@ -396,3 +396,30 @@ fn an_engine_whose_data_lies_in_its_container_is_known_unless_that_may_be_lost()
     assert_eq!(unkept("{image: redis}", &no_facts(), said(true)), None);
     assert_eq!(unkept("{image: redis}", &no_facts(), said(false)), Some("Redis"));
 }
+
+#[test]
+fn ends_that_take_most_of_the_time_for_which_requests_wait_are_said() {
+    let notes = |web: &str, db: &str, order: &str| -> Vec<String> {
+        let text = format!(
+            "
+services:
+  web: {{build: ., ports: ['80:8000'], depends_on: [db]{web}{order}}}
+  worker: {{build: ., command: work, stop_grace_period: 10m, depends_on: [db]}}
+  db: {{image: 'postgres:16', volumes: ['data:/var/lib/postgresql/data']{db}}}
+volumes: {{data: {{}}}}
+"
+        );
+        let notes = derived(&text, &no_facts()).notes;
+        notes.iter().map(ToString::to_string).filter(|note| note.contains("504")).collect()
+    };
+    let (long, longer) = (", stop_grace_period: 40s", ", stop_grace_period: 1m");
+    let stops_first = ", deploy: {update_config: {order: stop-first}}";
+    assert_eq!(notes("", "", ""), Vec::<String>::new(), "a worker ends before anybody waits");
+    assert_eq!(notes("", "", stops_first), Vec::<String>::new());
+    let said = notes("", longer, "");
+    assert!(said.len() == 1 && said[0].contains("while web (10s) and db (1m) end one after the other"), "{said:?}");
+    assert_eq!(notes(long, "", "").len(), 1);
+    let said = notes(long, "", stops_first);
+    assert!(said.len() == 2 && said[0].contains("while web changes over"), "{said:?}");
+    assert!(said[0].contains("its end may take 40s of that"), "{said:?}");
+}
