@@ -65,6 +65,7 @@ mod switch_canary;
 mod switch_dies;
 mod switch_files;
 mod switch_held;
+mod switch_health;
 mod switch_killed;
 mod switch_measured;
 mod switch_past;

@@ -118,8 +118,8 @@ fn changing(derived: &Derived) -> Vec<Vec<String>> {
 fn ready(derived: &Derived, name: &str, gate: &Gate) -> String {
     let mut all = Vec::new();
     match gate.check {
-        Check::Service => all.push("healthcheck".to_owned()),
-        Check::Image => all.push("healthcheck of its image".to_owned()),
+        Check::Service => all.push("healthcheck, run by turnout".to_owned()),
+        Check::Image => all.push("healthcheck of its image, run by turnout".to_owned()),
         Check::None => {}
     }
     for route in derived.routes.iter().filter(|route| route.service == name) {

@@ -298,6 +298,7 @@ fn made(
                 let (at, subnet) = gateways.listens(network, *port).unzip();
                 front = Some(subnet.unwrap_or_default());
                 at.into_iter().collect()
+            patience: fate.gate.as_ref().map(|gate| millis(gate.timeout.value.as_std())),
             }
         };
         let fate = derived.services.get(&route.service)?;

@@ -91,6 +91,9 @@ pub struct MadeService {
     pub held: bool,
     /// It runs to its end, once a rollout, and is never brought back.
     pub job: bool,
+    /// How long its health check may take to pass, in milliseconds, where the gate asks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
 }
 
 /// A listener, and where it leads in this colour.
@@ -335,6 +338,7 @@ pub(super) mod tests {
             routes: vec![MadeRoute {
                 listen: vec!["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()],
                 service: "web".to_owned(),
+            patience: None,
                 port: 80,
                 targets: vec!["127.0.0.1:20001".parse().unwrap()],
                 http: Some(true),

@@ -22,6 +22,7 @@ mod bake;
 mod beside;
 mod came;
 mod canary;
+pub(in crate::deploy) mod checks;
 mod classes;
 pub(in crate::deploy) mod facts;
 mod fronts;

@@ -6,6 +6,7 @@ use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
     beside::{Second, falls_back},
     came::{Broke, Moved},
+    checks::Checks,
     gating::{Gate, NEW_COLOUR},
     lead::Goal,
     look::{self, Looking},
@@ -104,7 +105,7 @@ impl Deployer {
             };
             let images = Prepared { plan: plan::only(&prepared.plan, is_image), ..prepared.clone() };
             if !images.plan.steps.is_empty() {
-                self.carry_out(of, &images).await?;
+                self.carry_out(of, &images, &Checks::default()).await?;
             }
         }
         Ok(())
@@ -256,6 +257,7 @@ impl Deployer {
             started,
             routes,
             live: &live,
+            checks: &Checks::of_colour(&way.made),
             health: of.timeouts.apply,
             bake: if way.live.is_some() {
                 Duration::from_millis(way.made.bake.try_into().unwrap_or_default())
@@ -281,14 +283,19 @@ impl Deployer {
         let mut looked = making.looked.clone();
         looked.colour.project = project;
         let prepared = self.prepared(With::of(of), &looked, which, Some(commit)).await?;
-        self.carry_out(of, &prepared).await
+        self.carry_out(of, &prepared, &Checks::of_colour(&way.made)).await
     }
 
     /// Carries a plan out. Answers what was started.
-    pub(super) async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
+    pub(super) async fn carry_out(
+        &self,
+        of: Of<'_>,
+        prepared: &Prepared,
+        checks: &Checks,
+    ) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
-        let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
+        let applied = self.apply(prepared, repo, timeouts, Some(checks), recorder, cancel).await;
         self.note_reads(prepared, &applied).await;
         if prepared.decision.trigger_file_to_remove && trigger::builds_succeeded(&prepared.plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;
