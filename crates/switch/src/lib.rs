@@ -21,6 +21,7 @@ mod links;
 mod measures;
 mod pace;
 pub mod protocol;
+mod redirect;
 pub mod refusal;
 mod refuse;
 mod routes;

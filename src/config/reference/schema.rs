@@ -159,7 +159,7 @@ fn blue_green() -> Value {
     let by_port = json!({ "anyOf": [protocol, { "type": "object", "additionalProperties": protocol }] });
     let service = json!({ "anyOf": [words(&classes), {
         "type": "object",
-        "properties": { "class": words(&classes), "order": order, "health": health, "protocol": by_port },
+        "properties": { "class": words(&classes), "order": order, "health": health, "protocol": by_port, "expendable": { "type": "boolean" } },
         "additionalProperties": false,
     }] });
     let texts = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
@@ -169,12 +169,14 @@ fn blue_green() -> Value {
         "required": ["certificate", "key"],
         "additionalProperties": false,
     }] });
+    let networks = json!({ "type": "array", "items": { "type": "string" } });
     let route = json!({
         "type": "object",
         "properties": {
             "listen": { "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] },
             "hosts": texts, "path": page, "strip_path": { "type": "boolean" }, "to": { "type": "string" },
-            "protocol": protocol, "tls": tls, "proxied_by": { "type": "array", "items": { "type": "string" } }, "proxy_protocol": words(&["v1", "v2"]),
+            "protocol": protocol, "tls": tls, "proxied_by": networks, "proxy_protocol": words(&["v1", "v2"]),
+            "redirect": words(&["https"]), "hsts": text("^[0-9]+[a-z0-9]*$"), "trusted": networks,
         },
         "required": ["listen", "to"],
         "additionalProperties": false,
@@ -186,6 +188,7 @@ fn blue_green() -> Value {
             "by": words(&["deploy", "color"]),
             "colors": { "type": "array", "items": colour, "minItems": 2, "maxItems": 2 },
             "routes": { "type": "array", "items": route },
+            "trusted": networks,
             "protocol": by_port,
             "health": health,
             "services": { "type": "object", "additionalProperties": service },
@@ -346,4 +349,25 @@ fn times() -> Value {
         })
         .collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_under_switch_has_the_keys_of_its_reader() {
+        let schema = blue_green();
+        let names = |at: &str| {
+            let found = schema.pointer(at).and_then(Value::as_object).unwrap_or_else(|| panic!("nothing at {at}"));
+            found.keys().cloned().collect::<std::collections::BTreeSet<_>>()
+        };
+        for (at, keys) in [
+            ("/anyOf/1/properties", said::KEYS),
+            ("/anyOf/1/properties/routes/items/properties", said::ROUTE_KEYS),
+            ("/anyOf/1/properties/services/additionalProperties/anyOf/1/properties", said::SERVICE_KEYS),
+        ] {
+            assert_eq!(names(at), keys.iter().map(|key| (*key).to_owned()).collect(), "{at}");
+        }
+    }
 }

@@ -137,6 +137,15 @@ pub struct MadeRoute {
     /// The version of the PROXY protocol by which its containers are told who their client is.
     #[serde(default)]
     pub proxy_protocol: Option<u8>,
+    /// The port over which requests are served with TLS, where they are answered with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<u16>,
+    /// How long browsers are to ask over TLS only, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<u64>,
+    /// Networks whose hosts are believed what they say of their clients, in headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
     /// The page that is asked for from outside as well, and answered by its containers while a page of maintenance is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
@@ -255,7 +264,8 @@ impl Made {
             let proxied_by: Vec<Network> = route.proxied_by.iter().filter_map(|of| Network::read(of).ok()).collect();
             // Bytes say nothing of their clients.
             let trusts = route.http == Some(true) || route.speaks == Speaks::H2c;
-            let trusted = route.front.as_ref().filter(|_| trusts).and_then(|front| Network::read(front).ok());
+            let trusted = route.front.iter().chain(&route.trusted).filter(|_| trusts);
+            let trusted: Vec<Network> = trusted.filter_map(|of| Network::read(of).ok()).collect();
             let health: Vec<Prefix> = route.health.iter().filter_map(|page| Prefix::read(page).ok()).collect();
             route.listen.iter().map(move |listen| Route {
                 listen: *listen,
@@ -269,11 +279,11 @@ impl Made {
                 path: path.clone(),
                 strip_path: route.strip_path,
                 tls: tls.clone(),
-                redirect_port: None,
+                redirect_port: route.redirect,
                 stand_in_port: None,
                 yields: false,
-                hsts_seconds: None,
-                trusted: trusted.iter().cloned().collect(),
+                hsts_seconds: route.hsts,
+                trusted: trusted.clone(),
                 proxied_by: proxied_by.clone(),
                 proxy_protocol: route.proxy_protocol.map(|version| match version {
                     1 => ProxyProtocol::V1,
@@ -328,6 +338,7 @@ pub(super) mod tests {
             alone,
             held,
             job,
+            patience: None,
         };
         Made {
             services: vec![
@@ -338,7 +349,6 @@ pub(super) mod tests {
             routes: vec![MadeRoute {
                 listen: vec!["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()],
                 service: "web".to_owned(),
-            patience: None,
                 port: 80,
                 targets: vec!["127.0.0.1:20001".parse().unwrap()],
                 http: Some(true),
@@ -352,6 +362,9 @@ pub(super) mod tests {
                 speaks: Speaks::Plainly,
                 proxied_by: Vec::new(),
                 proxy_protocol: None,
+                redirect: None,
+                hsts: None,
+                trusted: Vec::new(),
                 health: None,
                 front: None,
             }],

@@ -13,5 +13,5 @@ mod words;
 pub use analysis::{Analysis, AnalysisSaid, MOST_LOOKS, MOST_REQUESTS, MOST_TIMES, Rules, TIMES};
 pub(crate) use fields::shown_time;
 pub use measure::{Asks, Bound, Measure, OnUnknown, PLACEHOLDERS, Within};
-pub use read::{KEYS, LATER, SERVICE_KEYS};
+pub use read::{KEYS, LATER, ROUTE_KEYS, SERVICE_KEYS};
 pub use words::*;
