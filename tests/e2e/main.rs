@@ -61,6 +61,7 @@ mod sinks;
 mod start_first;
 mod switch;
 mod switch_analysis;
+mod switch_by_color;
 mod switch_canary;
 mod switch_dies;
 mod switch_files;
