@@ -69,7 +69,7 @@ mod tests {
     use super::{super::made::tests::shop, *};
     use crate::{
         compose::model::{Mount, Service},
-        plan::{Condition, Existing, Step},
+        plan::{Condition, Replaced, Step},
     };
 
     #[test]
@@ -87,15 +87,15 @@ mod tests {
         let db = Service { volumes: vec![mount], ..Service::default() };
         let services = [("db".to_owned(), db), ("cache".to_owned(), Service::default())];
         let project = Project { services: services.into(), ..Project::default() };
-        let create = |service: &str, replaces: Option<Existing>| Action::CreateContainer {
+        let create = |service: &str, replaces: Option<Replaced>| Action::CreateContainer {
             service: service.to_owned(),
-            number: Some(1),
+            number: 1,
             name: service.to_owned(),
             create_as: service.to_owned(),
             replaces,
         };
         let volume = Action::CreateVolume { key: "data".to_owned(), name: "shop_data".to_owned() };
-        let before = Existing { service: "db".to_owned(), id: "1".to_owned(), name: "db".to_owned() };
+        let before = Replaced { id: "1".to_owned(), name: "db".to_owned(), inherit_volumes: true };
         let left = |actions: &[&Action], over| {
             let steps =
                 actions.iter().map(|action| Step::new((*action).clone(), "test", Vec::new(), Condition::Always));

@@ -126,7 +126,7 @@ fn redirects_lead_to_the_port_that_has_the_host_with_tls() {
     );
 
     let acme =
-        |host: &str| format!("switch: {{routes: [{{listen: 443, hosts: [{host}], to: \"web:8000\", tls: acme}}]}}");
+        |host: &str| format!("switch: {{routes: [{{hosts: [{host}], listen: 443, tls: acme, to: \"web:8000\"}}]}}");
     for (redirect, secure, what, line) in [
         (plain(a.clone()), vec![], "the host a.example.org", acme("a.example.org")),
         (plain(both), vec![secure(a.clone()), secure(b)], "the host b.example.org", acme("b.example.org")),
@@ -135,7 +135,7 @@ fn redirects_lead_to_the_port_that_has_the_host_with_tls() {
             plain(json!({})),
             vec![secure(a.clone())],
             "all hosts",
-            "switch: {routes: [{listen: 80, hosts: [a.example.org], to: \"web:8000\", redirect: https}]}".to_owned(),
+            "switch: {routes: [{hosts: [a.example.org], listen: 80, redirect: https, to: \"web:8000\"}]}".to_owned(),
         ),
         (plain(json!({"path": "/xy"})), vec![secure(json!({"path": "/x"}))], "all hosts", acme("web.example.org")),
     ] {
