@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Asked, Deployer, Failure, Planned, Recorder, Wanted, builder, called_off,
+    colours::checks::Checks,
     dying::Dying,
     of::Of,
     prepared::{Prepared, TreeProject},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     config::{Repo, Timeouts},
     decide::Base,
-    engine::{Apply, ApplyError, Engine, ImageSettings, Report, image::BuildOptions},
+    engine::{Apply, ApplyError, ImageSettings, Report, image::BuildOptions},
     git, plan,
     registry::{Credentials, docker_config_directory},
     report::Reporter,
@@ -97,15 +98,17 @@ impl Deployer {
         Ok(update)
     }
 
+    /// Carries a plan out. `checks`: health checks that turnout runs itself where they are waited for; `None`: the engine alone.
     pub(super) async fn apply(
         &self,
-        engine: &Engine,
         prepared: &Prepared,
         repo: &Repo,
         timeouts: &Timeouts,
+        checks: Option<&Checks>,
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Report, ApplyError> {
+        let engine = &prepared.engine;
         let environment = std::env::vars().collect();
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
         let inputs = self.planner.input_settings(repo);
@@ -119,6 +122,7 @@ impl Deployer {
             stop_timeout: None,
             wait_timeout: timeouts.apply,
             settle: timeouts.settle,
+            probing: checks.map(|checks| checks.probing(&reporter)),
             reads: Some(&reads),
             images: ImageSettings {
                 builder: builder::of(repo),

@@ -147,6 +147,7 @@ impl Deployer {
             stop_timeout: None,
             wait_timeout: self.planner.settings.timeouts.apply,
             settle: self.planner.settings.timeouts.settle,
+            probing: None,
             reads: None,
             images: ImageSettings {
                 builder,

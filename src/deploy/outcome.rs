@@ -144,6 +144,7 @@ pub(super) async fn settle(
         started: watched,
         settle: timeouts.settle,
         health_timeout: timeouts.apply,
+        probing: None,
         reporter: recorder,
         cancel,
     };

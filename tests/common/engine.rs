@@ -276,6 +276,7 @@ impl Stack {
             stop_timeout: None,
             wait_timeout: Duration::from_secs(30),
             settle: Duration::from_secs(1),
+            probing: None,
             reads: None,
             images: ImageSettings {
                 builder: BuilderChoice::Auto,

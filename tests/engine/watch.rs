@@ -8,17 +8,27 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use turnout::{
-    engine::{ApplyError, ContainerRef, EngineError, LogOptions, Settle, SettleError},
+    engine::{ApplyError, ContainerRef, EngineError, LogOptions, Probing, Settle, SettleError},
     plan::{DownOptions, Intent, RunState},
     report::Event,
 };
 
 async fn settle(stack: &Stack, started: &[ContainerRef], seconds: u64) -> Result<(), SettleError> {
+    watch(stack, started, seconds, None).await
+}
+
+async fn watch(
+    stack: &Stack,
+    started: &[ContainerRef],
+    seconds: u64,
+    probing: Option<Probing<'_>>,
+) -> Result<(), SettleError> {
     let watch = Settle {
         project: &stack.project,
         started,
         settle: Duration::from_secs(seconds),
         health_timeout: Duration::from_secs(60),
+        probing,
         reporter: &*stack.events,
         cancel: &CancellationToken::new(),
     };
@@ -49,6 +59,65 @@ async fn a_container_that_turns_unhealthy_does_not_settle() {
     // Shorter than the check needs: a verdict is waited for all the same.
     let error = settle(&stack, &report.started, 0).await.unwrap_err().to_string();
     assert!(error.contains("is unhealthy") && error.contains("not today"), "{error}");
+}
+
+/// The engine asks after half an hour.
+fn late(test: &[&str], timeout: &str) -> serde_json::Value {
+    json!({ "test": test, "interval": "30m", "timeout": timeout, "retries": 1 })
+}
+
+#[tokio::test]
+async fn a_health_check_is_run_by_turnout_where_that_is_wanted() {
+    let begins = "sleep 1; echo in > /tmp/ready; sleep 1000";
+    let stack = Stack::new(json!({
+        // As its own program runs: user, folder and variables.
+        "web": {
+            "command": ["sh", "-c", begins], "working_dir": "/tmp", "environment": { "WHO": "me" },
+            "healthcheck": late(&["CMD-SHELL", "cat ready && test $WHO = me"], "5s"),
+        },
+        "quick": { "healthcheck": late(&["CMD", "true"], "5s") },
+    }))
+    .await;
+    let report = stack.up().await.unwrap();
+    let (not, limits) = Default::default();
+    let probing = Probing { not: &not, limits: &limits, reporter: &*stack.events };
+    watch(&stack, &report.started, 0, Some(probing)).await.unwrap();
+    let events = stack.events.0.lock().unwrap();
+    let said = |service: &str| {
+        let is = |text: &&String| text.contains(&format!("-{service}-1: its health check passes, run by turnout"));
+        let texts = events.iter().filter_map(|e| if let Event::Info { text } = e { Some(text) } else { None });
+        texts.filter(is).count()
+    };
+    assert_eq!((said("web"), said("quick")), (1, 1), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_check_that_does_not_pass_ends_with_its_limit_and_one_is_run_at_a_time() {
+    let counts = "echo run > /proc/1/fd/1; echo not today; exit 3";
+    let hangs = "echo run > /proc/1/fd/1; echo hanging; sleep 1000";
+    let stack = Stack::new(json!({
+        "web": { "healthcheck": late(&["CMD-SHELL", counts], "5s") },
+        "hangs": { "healthcheck": late(&["CMD-SHELL", hangs], "1s") },
+        "left": { "healthcheck": late(&["CMD", "true"], "5s") },
+    }))
+    .await;
+    let report = stack.up().await.unwrap();
+    let limits = ["web", "hangs", "left"].map(|name| (name.to_owned(), Duration::from_secs(4))).into();
+    let not = ["left".to_owned()].into();
+    let probing = Probing { not: &not, limits: &limits, reporter: &*stack.events };
+    let error = watch(&stack, &report.started, 0, Some(probing)).await.unwrap_err();
+    let SettleError::Failed(failed) = &error else { panic!("{error}") };
+    let of = |service: &str| {
+        let one = failed.iter().find(|one| one.container.service == service);
+        let one = one.unwrap_or_else(|| panic!("{service}: {error}"));
+        (one.reason.as_str(), one.log.iter().filter(|line| *line == "run").count())
+    };
+    let ((web, runs), (hangs, hung), (left, none)) = (of("web"), of("hangs"), of("left"));
+    assert!(web.ends_with("its health check, run by turnout, ends with exit code 3, and says \"not today\""), "{web}");
+    assert!(hangs.ends_with("does not end within 1 s, and says \"hanging\""), "{hangs}");
+    assert!(left.starts_with("is not healthy after") && !left.contains("run by turnout"), "{left}");
+    assert!((3..=14).contains(&runs), "{runs}");
+    assert_eq!((hung, none), (1, 0), "none beside one that has not ended");
 }
 
 #[tokio::test]

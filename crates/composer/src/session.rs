@@ -507,6 +507,7 @@ impl Session {
             wait_timeout: self.wait_timeout.get().copied().unwrap_or(PATIENCE),
             // Nothing starts before its predecessor stops, as with the real one.
             settle: Duration::ZERO,
+            probing: None,
             reads: None,
             images: ImageSettings {
                 builder: self.builder(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use turnout_compose::model::Duration;
 
 use super::{Engine, EngineError};
 
@@ -22,6 +23,8 @@ pub struct ImageSays {
     pub entrypoint: Vec<String>,
     /// Whether it brings a health check.
     pub healthcheck: bool,
+    /// How long that may fail after a start.
+    pub start_period: Duration,
 }
 
 impl Engine {
@@ -37,13 +40,15 @@ impl Engine {
         let all: Vec<_> = stream::iter(looks).buffered(INSPECTIONS).try_collect().await?;
         let says = |config: bollard::models::ImageConfig| {
             let tcp = |port: String| port.strip_suffix("/tcp").unwrap_or(&port).parse().ok();
-            let test = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
+            let check = config.healthcheck.unwrap_or_default();
+            let test = check.test.unwrap_or_default();
             ImageSays {
                 volumes: config.volumes.unwrap_or_default().into_iter().collect(),
                 ports: config.exposed_ports.unwrap_or_default().into_iter().filter_map(tcp).collect(),
                 command: config.cmd.unwrap_or_default(),
                 entrypoint: config.entrypoint.unwrap_or_default(),
                 healthcheck: test.first().is_some_and(|word| word != "NONE"),
+                start_period: Duration(check.start_period.unwrap_or_default()),
             }
         };
         Ok(all.into_iter().filter_map(|(name, config)| Some((name, says(config?)))).collect())

@@ -78,9 +78,14 @@ impl Engine {
     async fn variables_of(&self, id: &str) -> Result<Vec<(String, String)>, EngineError> {
         let found = self.find_container(id).await?;
         let variables = found.and_then(|found| found.config).and_then(|config| config.env).unwrap_or_default();
-        let pair = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Ok(variables.iter().filter_map(pair).collect())
+        Ok(pairs(&variables))
     }
+}
+
+/// Variables as a container has them, `NAME=value`, apart.
+pub(super) fn pairs(variables: &[String]) -> Vec<(String, String)> {
+    let pair = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    variables.iter().filter_map(pair).collect()
 }
 
 /// The last lines of a text that holds one more where there were more. [`CUT`] stands where one of them is not whole.

@@ -1,7 +1,8 @@
 //! Does it stay up? A start that the engine reports as done is not yet a success.
 //!
 //! What counts, for each container that was started:
-//! - its health check has said healthy: judged at once, for it can speak for itself;
+//! - its health check has said healthy, to the engine or, where that is wanted, to turnout ([`super::probe`]): judged at once,
+//!   for it can speak for itself;
 //! - running to the end of the settle time without a health check: settled, since nobody speaks for it;
 //! - restarted, restarting, exited with a code other than 0, unhealthy, removed, not running: failed;
 //! - exited with 0, and somebody depends on it with `service_completed_successfully`: a job that is done;
@@ -25,7 +26,10 @@ use turnout_compose::model::Project;
 use turnout_plan::RunState;
 use turnout_report::{Reporter, cut_texts::CUT};
 
-use super::{ContainerRef, Engine, EngineError, clock, observe};
+use super::{
+    ContainerRef, Engine, EngineError, clock, observe,
+    probe::{Probes, Probing},
+};
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
@@ -38,7 +42,7 @@ const LONGEST_CHECK: Duration = Duration::from_secs(15 * 60);
 /// What the engine itself may add to the times of a check.
 const CHECK_SLACK: Duration = Duration::from_secs(5);
 /// Interval and timeout of a check that sets none, and its retries: the engine's own.
-const CHECK_TIME: Duration = Duration::from_secs(30);
+pub(super) const CHECK_TIME: Duration = Duration::from_secs(30);
 const CHECK_RETRIES: u32 = 3;
 /// Longest part of a health check's output that is repeated.
 const CHECK_OUTPUT: usize = 500;
@@ -55,6 +59,8 @@ pub struct Settle<'a> {
     /// How long a health check may take to its first verdict at most, beyond the settle time; less when the check's
     /// own times and retries must give one earlier.
     pub health_timeout: Duration,
+    /// Whose health checks turnout runs itself meanwhile; `None`: the engine alone asks.
+    pub probing: Option<Probing<'a>>,
     /// Takes what is said meanwhile.
     pub reporter: &'a dyn Reporter,
     /// Ends the watch before its time.
@@ -100,13 +106,14 @@ impl Engine {
     /// for one, the others for the time of `settle`. Fails as soon as one has failed. Answers when the last look began, by
     /// this machine's clock: what happens from then on is not in the verdict.
     pub async fn settle(&self, watch: &Settle<'_>) -> Result<SystemTime, SettleError> {
-        let Settle { project, started, settle, health_timeout, reporter, cancel } = *watch;
+        let Settle { project, started, settle, health_timeout, probing, reporter, cancel } = *watch;
         let mut pending: Vec<&ContainerRef> = started.iter().collect();
         if pending.is_empty() {
             return Ok(clock::now());
         }
         let ids: Vec<&str> = pending.iter().map(|c| c.id.as_str()).collect();
         let mut events = self.container_events(&ids, &["die", "health_status", "oom", "destroy"]);
+        let mut probes = Probes::of(self, probing, started);
         let began = Instant::now();
         let mut told = settle.is_zero();
         loop {
@@ -119,12 +126,16 @@ impl Engine {
             for (container, inspected) in pending.iter().zip(inspected) {
                 match judge(project, container, inspected?) {
                     Look::Healthy => watched.push(*container),
+                    Look::Checking { .. } if probes.verdicts.passed(&container.id) => watched.push(*container),
                     Look::Up => {
                         silent.push(container.name.as_str());
                         watched.push(*container);
                     }
                     Look::Checking { patience, said } => {
-                        if elapsed >= patience.min(health_timeout).max(settle) {
+                        let limit = probing.and_then(|probing| probing.limits.get(&container.service).copied());
+                        if elapsed >= limit.unwrap_or(patience.min(health_timeout)).max(settle) {
+                            let own = probes.verdicts.said(&container.id);
+                            let said = if own.is_empty() { said } else { own };
                             failed.push((*container, format!("is not healthy after {} s{said}", elapsed.as_secs())));
                         }
                         checking = true;
@@ -153,6 +164,7 @@ impl Engine {
             tokio::select! {
                 () = tokio::time::sleep(next) => {}
                 () = cancel.cancelled() => return Err(SettleError::Cancelled),
+                () = probes.next() => {}
                 _ = events.next() => {}
             }
         }
@@ -222,11 +234,12 @@ impl Engine {
     async fn up(&self, id: &str, ahead: i64) -> Result<Option<(i64, Duration)>, EngineError> {
         let Some(inspected) = self.find_container(id).await? else { return Ok(None) };
         let started = inspected.state.and_then(|state| state.started_at).unwrap_or_default();
-        // An unreadable time counts as now.
-        let since = OffsetDateTime::parse(&started, &Rfc3339)
-            .map(|started| OffsetDateTime::now_utc() + time::Duration::nanoseconds(ahead) - started)
-            .unwrap_or_default();
-        Ok(Some((inspected.restart_count.unwrap_or_default(), since.try_into().unwrap_or_default())))
+        Ok(Some((inspected.restart_count.unwrap_or_default(), since(&started, ahead))))
+    }
+
+    /// How long ago this was by the engine's clock: the start of a container, as the engine tells it.
+    pub(super) async fn running_for(&self, started: &str) -> Duration {
+        since(started, self.ahead().await)
     }
 
     async fn explain(&self, failed: Vec<(&ContainerRef, String)>, reporter: &dyn Reporter) -> Vec<Unsettled> {
@@ -236,6 +249,14 @@ impl Engine {
         });
         join_all(explained).await
     }
+}
+
+/// How long ago a time of the engine's is, whose clock is so many nanoseconds ahead. An unreadable one counts as now.
+fn since(at: &str, ahead: i64) -> Duration {
+    let since = OffsetDateTime::parse(at, &Rfc3339)
+        .map(|at| OffsetDateTime::now_utc() + time::Duration::nanoseconds(ahead) - at)
+        .unwrap_or_default();
+    since.try_into().unwrap_or_default()
 }
 
 /// How a container is doing at one look.
@@ -287,14 +308,16 @@ fn judge(project: &Project, container: &ContainerRef, inspected: Option<Containe
 /// How long a check may take for its first verdict.
 fn patience(check: Option<HealthConfig>) -> Duration {
     let check = check.unwrap_or_default();
-    let time = |nanoseconds: Option<i64>, default: Duration| {
-        let set = nanoseconds.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
-        set.map_or(default, Duration::from_nanos)
-    };
     let retries = check.retries.and_then(|r| u32::try_from(r).ok()).filter(|r| *r > 0).unwrap_or(CHECK_RETRIES);
-    let each = time(check.interval, CHECK_TIME).saturating_add(time(check.timeout, CHECK_TIME));
-    let all = time(check.start_period, Duration::ZERO).saturating_add(each.saturating_mul(retries));
+    let each = positive(check.interval, CHECK_TIME).saturating_add(positive(check.timeout, CHECK_TIME));
+    let all = positive(check.start_period, Duration::ZERO).saturating_add(each.saturating_mul(retries));
     all.saturating_add(CHECK_SLACK).min(LONGEST_CHECK)
+}
+
+/// A time of a check, in nanoseconds; unless it is said, or 0, the engine's own.
+pub(super) fn positive(nanoseconds: Option<i64>, default: Duration) -> Duration {
+    let set = nanoseconds.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+    set.map_or(default, Duration::from_nanos)
 }
 
 fn health(state: ContainerState, patience: Duration) -> Look {
@@ -312,7 +335,11 @@ fn health(state: ContainerState, patience: Duration) -> Look {
 /// What a health check said last; empty where it said nothing.
 pub(super) fn check_output(health: Option<Health>) -> String {
     let last = health.and_then(|health| health.log).and_then(|log| log.into_iter().last());
-    let output = last.and_then(|check| check.output).unwrap_or_default();
+    cut_output(&last.and_then(|check| check.output).unwrap_or_default())
+}
+
+/// As much of a check's output as is repeated.
+pub(super) fn cut_output(output: &str) -> String {
     let output = output.trim();
     let mut kept: String = output.chars().take(CHECK_OUTPUT).collect();
     if output.chars().nth(CHECK_OUTPUT).is_some() {

@@ -245,6 +245,12 @@ pub struct Route {
     pub proxied_by: Vec<String>,
     /// The version of the PROXY protocol by which the containers are told who their client is.
     pub proxy_protocol: Option<u8>,
+    /// The port over which requests are served with TLS, where they are answered with that.
+    pub redirect: Option<u16>,
+    /// How long browsers are to ask over TLS only.
+    pub hsts: Option<Duration>,
+    /// Networks whose hosts are believed what they say of their clients, in headers.
+    pub trusted: Vec<String>,
     /// What is spoken, and how that is known.
     pub spoken: Spoken,
     /// Whether the user said the route; else it is a published port.

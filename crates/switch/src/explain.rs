@@ -91,11 +91,19 @@ fn route(route: &Route) -> Vec<String> {
     if !route.proxied_by.is_empty() {
         listen.push_str(&format!(", spoken for by {}", route.proxied_by.join(", ")));
     }
+    if !route.trusted.is_empty() {
+        listen.push_str(&format!(", told of clients by {}", route.trusted.join(", ")));
+    }
     if route.said.is_some() {
         listen.push_str(" (said)");
     }
     let told = route.proxy_protocol.map(|version| format!(", told its client by PROXY v{version}")).unwrap_or_default();
-    vec![listen, format!("{}:{}", route.service, route.port), format!("{}{told}", route.spoken)]
+    let to = match route.redirect {
+        Some(port) => format!("https on {port}, by a redirect"),
+        None => format!("{}:{}", route.service, route.port),
+    };
+    let hsts = route.hsts.map(|hsts| format!(", HSTS for {}", short(hsts))).unwrap_or_default();
+    vec![listen, to, format!("{}{told}{hsts}", route.spoken)]
 }
 
 fn changing(derived: &Derived) -> Vec<Vec<String>> {
@@ -118,8 +126,8 @@ fn changing(derived: &Derived) -> Vec<Vec<String>> {
 fn ready(derived: &Derived, name: &str, gate: &Gate) -> String {
     let mut all = Vec::new();
     match gate.check {
-        Check::Service => all.push("healthcheck".to_owned()),
-        Check::Image => all.push("healthcheck of its image".to_owned()),
+        Check::Service => all.push("healthcheck, run by turnout".to_owned()),
+        Check::Image => all.push("healthcheck of its image, run by turnout".to_owned()),
         Check::None => {}
     }
     for route in derived.routes.iter().filter(|route| route.service == name) {

@@ -5,6 +5,8 @@ use std::{
     fmt,
 };
 
+use turnout_compose::model::Duration;
+
 /// Facts about images, files and the colour. What is not there is not known, and is then taken for the more careful case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -31,6 +33,8 @@ pub struct ImageFacts {
     pub entrypoint: Vec<String>,
     /// Whether it brings a health check.
     pub healthcheck: bool,
+    /// How long that may fail after a start.
+    pub start_period: Duration,
 }
 
 /// What is known of a path on the host.

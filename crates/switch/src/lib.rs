@@ -22,6 +22,7 @@ mod links;
 mod measures;
 mod pace;
 pub mod protocol;
+mod redirect;
 pub mod refusal;
 mod refuse;
 mod routes;

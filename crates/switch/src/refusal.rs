@@ -108,6 +108,11 @@ pub enum Cause {
         /// The program's key.
         program: &'static str,
     },
+    /// Another proxy leads requests, and whom turnout-proxy is to believe is said.
+    TrustedSaid {
+        /// The program's key.
+        program: &'static str,
+    },
     /// Two routes want one place of another proxy.
     SamePlace {
         /// Key of the program, and of what it calls a place.
@@ -139,6 +144,18 @@ pub enum Cause {
         with: String,
         /// What the job would have to be.
         class: Class,
+    },
+    /// Requests are to be answered with where they are served over TLS, and they are nowhere.
+    RedirectsNowhere {
+        listen: String,
+        /// Its port.
+        port: u16,
+        /// A host that no route with TLS has; nothing: all that are nobody's.
+        host: Option<String>,
+        /// Service, and port in its container.
+        to: (String, u16),
+        /// Hosts that routes with TLS have.
+        hosts: Vec<String>,
     },
     /// COLOR of `.env` is none of `colors`.
     ForeignColour {
@@ -216,6 +233,7 @@ impl Cause {
                 Line::Repos(json!({"adapter": {*program: {*key: names}}}))
             }
             Cause::ListenersSaid { .. } => Line::Repos(json!({"routes": null})),
+            Cause::TrustedSaid { .. } => Line::Repos(json!({"trusted": null})),
             Cause::SamePlace { adapter: (program, key), two: (repository, service, port), .. } => {
                 let place = format!("{repository}-{service}");
                 Line::Repos(json!({"adapter": {*program: {*key: {format!("{service}:{port}"): place}}}}))
@@ -231,6 +249,20 @@ impl Cause {
                 Line::Compose(json!({"services": {service: {"expose": ["8000"]}}}))
             }
             Cause::JoinedAcross { job, class: becomes, .. } => class(job, *becomes),
+            Cause::RedirectsNowhere { port, host: None, to: (service, target), hosts, .. } if !hosts.is_empty() => {
+                let route =
+                    json!({"listen": port, "hosts": hosts, "to": format!("{service}:{target}"), "redirect": "https"});
+                Line::Repos(json!({"routes": [route]}))
+            }
+            Cause::RedirectsNowhere { host, to: (service, target), .. } => {
+                let host = host.clone().unwrap_or_else(|| format!("{service}.example.org"));
+                let tls = match host.starts_with('*') {
+                    true => json!({"certificate": "/etc/ssl/shop.pem", "key": "/etc/ssl/shop.key"}),
+                    false => json!("acme"),
+                };
+                let route = json!({"listen": 443, "hosts": [host], "to": format!("{service}:{target}"), "tls": tls});
+                Line::Repos(json!({"routes": [route]}))
+            }
             Cause::ForeignColour { colour, colours } => {
                 Line::Repos(json!({"colors": [colour, colours.iter().find(|other| *other != colour)]}))
             }
@@ -273,6 +305,9 @@ impl fmt::Display for Cause {
                     "routes are said, whose listeners, hosts and paths only turnout-proxy has; {program} has its own"
                 )
             }
+            Cause::TrustedSaid { program } => {
+                write!(f, "`trusted` says whom turnout-proxy believes, and {program} leads requests, which has its own")
+            }
             Cause::SamePlace { adapter: (program, key), place, one, two } => {
                 write!(f, "{} of {} and {} of {} both want the {key} {place} of {program}", one.1, one.0, two.1, two.0)
             }
@@ -291,6 +326,10 @@ impl fmt::Display for Cause {
             ),
             Cause::JoinedAcross { job, with, .. } => {
                 write!(f, "the job {job} shares namespaces or volumes with {with}, and would be in another project")
+            }
+            Cause::RedirectsNowhere { listen, host, .. } => {
+                let host = host.as_ref().map_or_else(|| "all hosts".to_owned(), |host| format!("the host {host}"));
+                write!(f, "{listen} redirects to https, and no route with TLS serves {host} and its path there")
             }
             Cause::ForeignColour { colour, colours } => {
                 write!(f, "COLOR is {colour}, which is none of {} and {}", colours[0], colours[1])

@@ -8,6 +8,7 @@ use crate::{
     derived::{Listen, Note, Route},
     found,
     protocol::{Protocol, Spoken},
+    redirect,
     refusal::Cause,
     said::{Adapter, RouteSaid},
     view::{Reach, View, target},
@@ -55,10 +56,23 @@ fn said_routes(
     source: Source,
     refused: &mut Vec<Cause>,
 ) -> Vec<Route> {
-    let mut routes = Vec::new();
+    let (mut routes, mut redirects) = (Vec::new(), Vec::new());
     for route in said {
-        let RouteSaid { listen, hosts, path, strip_path, service, port, protocol, tls, proxied_by, proxy_protocol } =
-            route;
+        let RouteSaid {
+            listen,
+            hosts,
+            path,
+            strip_path,
+            service,
+            port,
+            protocol,
+            tls,
+            proxied_by,
+            proxy_protocol,
+            redirect,
+            hsts,
+            trusted,
+        } = route;
         let Some(class) = classes.class(&service) else { continue }; // no profile selects it
         if !class.moves() {
             let writes = view.writers.alone(&service).is_some() || view.engine(&service).is_some();
@@ -66,6 +80,8 @@ fn said_routes(
         }
         let spoken = match protocol {
             Some(protocol) => Spoken::Said(protocol, source),
+            // Nothing else can be answered so.
+            None if redirect => Spoken::Said(Protocol::Http, source),
             None => {
                 let app = view.tcp_ports(&service).find(|found| target(found) == Some(port));
                 view.spoken(&service, port, app.map_or("", |port| &port.app_protocol))
@@ -83,11 +99,24 @@ fn said_routes(
             tls,
             proxied_by,
             proxy_protocol,
+            redirect: None,
+            hsts,
+            trusted: trusted.unwrap_or_else(|| usual(view, &spoken)),
             spoken,
             said: Some(source),
         });
+        redirects.push(redirect);
     }
+    redirect::find(&mut routes, &redirects, refused);
     routes
+}
+
+/// Networks that routes trust which say none; those of bytes have no headers to believe.
+fn usual(view: &View<'_>, spoken: &Spoken) -> Vec<String> {
+    match spoken.protocol() {
+        Some(Protocol::Tcp | Protocol::Https) => Vec::new(),
+        _ => view.said.stack(|layer| layer.trusted.clone()).map(|(trusted, _)| trusted).unwrap_or_default(),
+    }
 }
 
 /// What another proxy leads to: the published ports, and those that are said with its places.
@@ -101,6 +130,9 @@ fn by_another(
     let (program, keys) = (adapter.program.key(), (adapter.program.key(), adapter.program.place_key()));
     if listeners_said {
         refused.push(Cause::ListenersSaid { program });
+    }
+    if view.said.stack(|layer| layer.trusted.clone()).is_some() {
+        refused.push(Cause::TrustedSaid { program });
     }
     let mut targets: Vec<(String, u16)> = Vec::new();
     let published = view
@@ -137,6 +169,9 @@ fn by_another(
             tls: None,
             proxied_by: Vec::new(),
             proxy_protocol: None,
+            redirect: None,
+            hsts: None,
+            trusted: Vec::new(),
             said: adapter.of.contains_key(&(service.clone(), port)).then_some(Source::Repos),
             service,
             port,
@@ -189,6 +224,9 @@ fn published(view: &View<'_>, classes: &Classes<'_>, notes: &mut Vec<Note>) -> V
                 tls: None,
                 proxied_by: Vec::new(),
                 proxy_protocol: None,
+                redirect: None,
+                hsts: None,
+                trusted: usual(view, &spoken),
                 spoken,
                 said: None,
             });
@@ -217,6 +255,7 @@ fn behind_single_fronts(view: &View<'_>, classes: &Classes<'_>, refused: &mut Ve
             refused.push(Cause::FrontWithoutPort { front: front.to_owned(), service: name.to_owned() });
             continue;
         };
+        let spoken = view.spoken(name, port, "");
         routes.push(Route {
             service: name.to_owned(),
             port,
@@ -227,7 +266,10 @@ fn behind_single_fronts(view: &View<'_>, classes: &Classes<'_>, refused: &mut Ve
             tls: None,
             proxied_by: Vec::new(),
             proxy_protocol: None,
-            spoken: view.spoken(name, port, ""),
+            redirect: None,
+            hsts: None,
+            trusted: usual(view, &spoken),
+            spoken,
             said: None,
         });
     }

@@ -105,6 +105,7 @@ fn takes_in_switch(form: switch::Form) -> String {
         Form::Number { most } => return format!("a whole number from 1 to {most}"),
         Form::Flag => "true or false",
         Form::Duration => "a duration such as 90s, 1.5h or 1w",
+        Form::Age => "a time such as 1y, 180d or 24h; two years at most",
         Form::Share => "a share from 0% to 100%",
         Form::Page => "a path that begins with /",
         Form::Pages => "a list of paths that begin with /",

@@ -73,6 +73,7 @@ fn of_form(form: Form) -> Value {
         Form::Word(words) => json!({ "enum": words }),
         Form::Flag => json!({ "type": "boolean" }),
         Form::Duration => duration(),
+        Form::Age => json!({ "anyOf": [duration(), text("^[0-9]+[dy]$")] }),
         Form::Number { most } => json!({ "type": "integer", "minimum": 1, "maximum": most }),
         Form::Share => text(r"^\s*(0?[0-9]{1,2}(\.[0-9]{0,2})?|100(\.0{0,2})?)\s*%$"),
         Form::Page => page(),

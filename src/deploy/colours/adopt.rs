@@ -122,6 +122,7 @@ impl Deployer {
             alone: false,
             held: false,
             job: false,
+            patience: None,
             name: wake.service,
             restart: wake.restart,
         });

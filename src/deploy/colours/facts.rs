@@ -49,6 +49,7 @@ pub async fn gather(
             command: says.command,
             entrypoint: says.entrypoint,
             healthcheck: says.healthcheck,
+            start_period: says.start_period,
         };
         (name, facts)
     });

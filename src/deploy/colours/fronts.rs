@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     super::{Deployer, Failure, Prepared, of::Of},
     came::Broke,
+    checks::Checks,
     way::{How, Way},
 };
 use crate::{
@@ -34,7 +35,7 @@ impl Deployer {
         }
         let is_network = |action: &Action| matches!(action, Action::CreateNetwork { .. });
         let networks = Prepared { plan: plan::only(&making.stays.plan, is_network), ..making.stays.clone() };
-        self.carry_out(of, &networks).await.map(drop)
+        self.carry_out(of, &networks, &Checks::default()).await.map(drop)
     }
 
     /// Whether fronts that keep their ports reach turnout-proxy: a firewall may bar it, which would be noticed when requests come.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Failure, Recorder, called_off},
+    checks::Checks,
     gate_waits::GateWaits,
     made::{MadeRoute, Speaks},
 };
@@ -45,7 +46,9 @@ pub(super) struct Gate<'a> {
     pub routes: &'a mut [MadeRoute],
     /// What the live colour has, to compare with.
     pub live: &'a [MadeRoute],
-    /// How long a health check may take.
+    /// Health checks that turnout runs itself, for they are waited for.
+    pub checks: &'a Checks,
+    /// How long a health check may take, where `checks` say nothing.
     pub health: Duration,
     /// How long both colours run after the switch; zero where there is none to go back to.
     pub bake: Duration,
@@ -59,7 +62,8 @@ impl Gate<'_> {
     /// # Errors
     /// A container ended or turned unhealthy, or did not become ready in time.
     pub(super) async fn pass(self) -> Result<(), Failure> {
-        let Gate { whose, engine, project, started, since, routes, live, health, bake, recorder, cancel } = self;
+        let Gate { whose, engine, project, started, since, routes, live, checks, health, bake, recorder, cancel } =
+            self;
         let stays = if bake < A_BAKE { STAYS } else { STAYS_BEFORE_A_BAKE };
         let stays = stays.saturating_sub(since.map(|since| since.elapsed()).unwrap_or_default());
         let asked: Vec<&str> = routes.iter().map(|route| route.service.as_str()).collect();
@@ -68,11 +72,12 @@ impl Gate<'_> {
         let quick: Vec<ContainerRef> =
             started.iter().filter(|one| asked.contains(&one.service.as_str())).cloned().collect();
         let patience = routes.iter().map(|route| route.patience).max().unwrap_or_default();
-        let longest = Duration::from_millis(patience) + health;
-        let settle = |started, settle| {
-            let watch = Settle { project, started, settle, health_timeout: health, reporter: &Silent, cancel };
+        let longest = Duration::from_millis(patience).max(checks.longest()) + health;
+        let watch = |started, settle, probing| {
+            let watch = Settle { project, started, settle, health_timeout: health, probing, reporter: &Silent, cancel };
             async move { engine.settle(&watch).await }
         };
+        let settle = |started, settle| watch(started, settle, Some(checks.probing(recorder)));
         // What answers needs no time to prove that it stays up: it is watched as long as it bakes.
         let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, stays)) };
         let waits = GateWaits::begin();
@@ -83,7 +88,7 @@ impl Gate<'_> {
         };
         // Whoever ends meanwhile ends the wait for its answer.
         let ends = async {
-            match settle(started, longest).await {
+            match watch(started, longest, None).await {
                 Err(error) => Err(unsettled(whose, error, recorder)),
                 Ok(_) => std::future::pending().await,
             }

@@ -41,6 +41,8 @@ pub(super) fn in_place_routes(made: &Made, published: &[Published]) -> Vec<MadeR
                 path: None,
                 strip_path: false,
                 tls: None,
+                redirect: None,
+                hsts: None,
                 ..route.clone()
             });
         }
@@ -71,6 +73,9 @@ pub(super) fn staying_routes(published: &[Published], drain: u64, stays: impl Fn
             speaks: Speaks::Plainly,
             proxied_by: Vec::new(),
             proxy_protocol: None,
+            redirect: None,
+            hsts: None,
+            trusted: Vec::new(),
             health: None,
             front: None,
         })

@@ -199,8 +199,9 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
             route.hosts.iter().filter_map(|host| Host::read(host).err().map(|why| format!("host {host}: {why}")));
         let path =
             route.path.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("path {path}: {why}")));
-        let networks = route.proxied_by.iter();
-        let networks = networks.filter_map(|of| Network::read(of).err().map(|why| format!("proxied_by {of}: {why}")));
+        let said = [("proxied_by", &route.proxied_by), ("trusted", &route.trusted)];
+        let networks = said.into_iter().flat_map(|(key, all)| all.iter().map(move |of| (key, of)));
+        let networks = networks.filter_map(|(key, of)| Network::read(of).err().map(|why| format!("{key} {of}: {why}")));
         let beside = beside(route).into_iter().map(str::to_owned);
         refused.extend(hosts.chain(path).chain(networks).chain(beside).map(|why| format!("{}: {why}", place())));
     }
@@ -222,6 +223,22 @@ fn beside(route: &Route) -> Vec<&'static str> {
     let h2c = matches!(spoken, Some(Spoken::H2c | Spoken::Grpc));
     let rules = [
         (bytes && route.path.is_some(), "path is none of bytes that are passed on; take it out"),
+        (
+            bytes && route.redirect.is_some(),
+            "redirect beside a protocol whose bytes are passed on; take one of them out",
+        ),
+        (
+            bytes && !route.trusted.is_empty(),
+            "trusted is about headers, and bytes that are passed on have none; take it out",
+        ),
+        (
+            route.redirect.is_some() && route.tls.is_some(),
+            "redirect leads to https, which this route is: it has `tls`; take it out",
+        ),
+        (
+            route.hsts.is_some() && route.tls.is_none(),
+            "hsts is believed of answers over TLS alone; write it at the route that has `tls`",
+        ),
         (bytes && route.tls.is_some(), "tls beside a protocol whose bytes are passed on; take one of them out"),
         (spoken == Some(Spoken::Tcp) && !route.hosts.is_empty(), "hosts need protocol http, h2c, grpc or https"),
         (
@@ -282,6 +299,7 @@ fn made(
             alone,
             held: alone && matches!(fate.class, Class::Held | Class::Routed | Class::Internal),
             job: fate.class == Class::Job,
+            patience: fate.gate.as_ref().map(|gate| millis(gate.timeout.value.as_std())),
             name,
         })
     });
@@ -329,6 +347,9 @@ fn made(
             },
             proxied_by: route.proxied_by.clone(),
             proxy_protocol: route.proxy_protocol,
+            redirect: route.redirect,
+            hsts: route.hsts.map(|hsts| hsts.as_std().as_secs()),
+            trusted: route.trusted.clone(),
             health: (gate.page.from != Origin::Default).then(|| gate.page.value.clone()),
             front,
         })

@@ -107,6 +107,9 @@ pub struct MadeService {
     pub held: bool,
     /// It runs to its end, once a rollout, and is never brought back.
     pub job: bool,
+    /// How long its health check may take to pass, in milliseconds, where the gate asks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
 }
 
 /// A listener, and where it leads in this colour.
@@ -153,6 +156,15 @@ pub struct MadeRoute {
     /// The version of the PROXY protocol by which its containers are told who their client is.
     #[serde(default)]
     pub proxy_protocol: Option<u8>,
+    /// The port over which requests are served with TLS, where they are answered with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<u16>,
+    /// How long browsers are to ask over TLS only, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<u64>,
+    /// Networks whose hosts are believed what they say of their clients, in headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
     /// The page that is asked for from outside as well, and answered by its containers while a page of maintenance is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
@@ -283,7 +295,8 @@ impl Made {
             let proxied_by: Vec<Network> = route.proxied_by.iter().filter_map(|of| Network::read(of).ok()).collect();
             // Bytes say nothing of their clients.
             let trusts = route.http == Some(true) || route.speaks == Speaks::H2c;
-            let trusted = route.front.as_ref().filter(|_| trusts).and_then(|front| Network::read(front).ok());
+            let trusted = route.front.iter().chain(&route.trusted).filter(|_| trusts);
+            let trusted: Vec<Network> = trusted.filter_map(|of| Network::read(of).ok()).collect();
             let health: Vec<Prefix> = route.health.iter().filter_map(|page| Prefix::read(page).ok()).collect();
             route.listen.iter().map(move |listen| Route {
                 listen: *listen,
@@ -297,11 +310,11 @@ impl Made {
                 path: path.clone(),
                 strip_path: route.strip_path,
                 tls: tls.clone(),
-                redirect_port: None,
+                redirect_port: route.redirect,
                 stand_in_port: None,
                 yields: false,
-                hsts_seconds: None,
-                trusted: trusted.iter().cloned().collect(),
+                hsts_seconds: route.hsts,
+                trusted: trusted.clone(),
                 proxied_by: proxied_by.clone(),
                 proxy_protocol: route.proxy_protocol.map(|version| match version {
                     1 => ProxyProtocol::V1,
@@ -356,6 +369,7 @@ pub(super) mod tests {
             alone,
             held,
             job,
+            patience: None,
         };
         Made {
             services: vec![
@@ -380,6 +394,9 @@ pub(super) mod tests {
                 speaks: Speaks::Plainly,
                 proxied_by: Vec::new(),
                 proxy_protocol: None,
+                redirect: None,
+                hsts: None,
+                trusted: Vec::new(),
                 health: None,
                 front: None,
             }],

@@ -80,6 +80,7 @@ mod tests {
             alone: false,
             held: false,
             job,
+            patience: None,
         };
         let routed = shop();
         let mut route = routed.routes.first().cloned().unwrap();

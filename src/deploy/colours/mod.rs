@@ -23,6 +23,7 @@ mod begun;
 mod beside;
 mod came;
 mod canary;
+pub(in crate::deploy) mod checks;
 mod classes;
 pub(in crate::deploy) mod facts;
 mod fronts;

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     super::{Deployer, Failure, of::Of},
     came::Broke,
+    checks::Checks,
     gating::Gate,
     look::Looked,
     made::{Made, MadeRoute},
@@ -191,6 +192,7 @@ impl Deployer {
             since: None,
             routes: &mut asked,
             live: &[],
+            checks: &Checks::default(),
             health: of.timeouts.apply,
             bake: Duration::ZERO,
             recorder: of.recorder,

@@ -178,6 +178,9 @@ fn parts(route: &MadeRoute) -> BTreeMap<&'static str, String> {
         proxy_protocol,
         health,
         front,
+        redirect,
+        hsts,
+        trusted,
     } = route;
     let spoken = match (speaks, http) {
         (Speaks::H2c, _) => "h2c",
@@ -205,6 +208,9 @@ fn parts(route: &MadeRoute) -> BTreeMap<&'static str, String> {
         ("proxy_protocol", proxy_protocol.map(|version| format!("v{version}"))),
         ("health", health.clone()),
         ("front", front.clone()),
+        ("redirect", redirect.map(|port| format!("https on port {port}"))),
+        ("hsts", hsts.map(|seconds| format!("{seconds}s"))),
+        ("trusted", list(trusted)),
     ];
     all.into_iter().filter_map(|(what, value)| Some((what, value?))).collect()
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Deployer, Failure, Prepared, of::Of},
     came::Broke,
+    checks::Checks,
     gating::{Gate, NEW_COLOUR},
     way::{How, Way},
 };
@@ -45,7 +46,8 @@ impl Deployer {
             self.hold(of, way, "what stays changes").await?;
         }
         dies::here("before", "changing what stays");
-        let changed = match self.carry_out(of, &stays).await {
+        let checks = Checks::in_place(&stays.plan, &stays.loaded.project, way.adopts.is_some());
+        let changed = match self.carry_out(of, &stays, &checks).await {
             Ok(started) => {
                 let gate = Gate {
                     whose: NEW_COLOUR,
@@ -55,6 +57,7 @@ impl Deployer {
                     since: None,
                     routes: &mut [],
                     live: &[],
+                    checks: &checks,
                     health: of.timeouts.apply,
                     bake: Duration::ZERO,
                     recorder: of.recorder,
@@ -121,6 +124,7 @@ impl Deployer {
             since: None,
             routes: &mut [],
             live: &[],
+            checks: &Checks::default(),
             health: of.timeouts.apply,
             bake: Duration::ZERO,
             recorder: of.recorder,

@@ -75,6 +75,7 @@ mod tests {
             alone,
             held: false,
             job,
+            patience: None,
         };
         let services =
             vec![service("web", false, false), service("worker", true, false), service("migrate", false, true)];

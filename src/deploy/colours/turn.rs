@@ -7,6 +7,7 @@ use super::{
     begun::{Begun, Telling},
     beside::{Second, falls_back},
     came::{Broke, Moved},
+    checks::Checks,
     gating::{Gate, NEW_COLOUR},
     lead::Goal,
     look::{self, Looking},
@@ -76,7 +77,7 @@ impl Deployer {
         let asked = async {
             let Some(first) = self.part(of, way, first, Which::Made, commit).await? else { return Ok(()) };
             let telling = Telling { reporter: of.recorder, plan: &first.plan, begun: &made };
-            let started = self.carry_out_telling(of, &first, &telling).await?;
+            let started = self.carry_out_telling(of, &first, &Checks::of_colour(&way.made), &telling).await?;
             made.tell();
             self.ask(of, way, &engine, (&started, made.last_start()), &mut routes).await
         };
@@ -119,7 +120,7 @@ impl Deployer {
             };
             let images = Prepared { plan: plan::only(&prepared.plan, is_image), ..prepared.clone() };
             if !images.plan.steps.is_empty() {
-                self.carry_out(of, &images).await?;
+                self.carry_out(of, &images, &Checks::default()).await?;
             }
         }
         Ok(())
@@ -251,7 +252,7 @@ impl Deployer {
             How::Made(_) => match planned {
                 Some(prepared) => {
                     let telling = Telling { reporter: of.recorder, plan: &prepared.plan, begun: &begun };
-                    self.carry_out_telling(of, &prepared, &telling).await?
+                    self.carry_out_telling(of, &prepared, &Checks::of_colour(&way.made), &telling).await?
                 }
                 None => Vec::new(),
             },
@@ -308,6 +309,7 @@ impl Deployer {
             since,
             routes,
             live: &live,
+            checks: &Checks::of_colour(&way.made),
             health: of.timeouts.apply,
             bake: if way.live.is_some() {
                 Duration::from_millis(way.made.bake.try_into().unwrap_or_default())
@@ -330,7 +332,7 @@ impl Deployer {
         commit: &str,
     ) -> Result<Vec<ContainerRef>, Broke> {
         match self.part(of, way, project, which, commit).await? {
-            Some(prepared) => self.carry_out(of, &prepared).await,
+            Some(prepared) => self.carry_out(of, &prepared, &Checks::of_colour(&way.made)).await,
             None => Ok(Vec::new()),
         }
     }
@@ -351,8 +353,13 @@ impl Deployer {
     }
 
     /// Carries a plan out. Answers what was started.
-    pub(super) async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
-        self.carry_out_telling(of, prepared, of.recorder).await
+    pub(super) async fn carry_out(
+        &self,
+        of: Of<'_>,
+        prepared: &Prepared,
+        checks: &Checks,
+    ) -> Result<Vec<ContainerRef>, Broke> {
+        self.carry_out_telling(of, prepared, checks, of.recorder).await
     }
 
     /// As [`Deployer::carry_out`]. `reporter`: who is told of its steps.
@@ -360,11 +367,12 @@ impl Deployer {
         &self,
         of: Of<'_>,
         prepared: &Prepared,
+        checks: &Checks,
         reporter: &dyn Reporter,
     ) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
-        let applied = Box::pin(self.apply(&prepared.engine, prepared, repo, timeouts, reporter, cancel)).await;
+        let applied = Box::pin(self.apply(prepared, repo, timeouts, Some(checks), reporter, cancel)).await;
         self.note_reads(prepared, &applied).await;
         if prepared.decision.trigger_file_to_remove && trigger::builds_succeeded(&prepared.plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;

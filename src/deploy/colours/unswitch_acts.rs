@@ -11,6 +11,7 @@ use super::{
     super::{Deployer, Failure, Prepared, now_ms, of::Of},
     adopt::{DRAIN, speaks},
     came::{Broke, Moved},
+    checks::Checks,
     gating::Gate,
     lead::hold_requests,
     led::{in_place_routes, leads, routes, staying_routes},
@@ -45,7 +46,7 @@ impl Deployer {
         let is_image = |action: &Action| matches!(action, Action::Build { .. } | Action::Pull { .. });
         let images = Prepared { plan: plan::only(&way.prepared.plan, is_image), ..way.prepared.clone() };
         if !images.plan.steps.is_empty() {
-            self.carry_out(of, &images).await?;
+            self.carry_out(of, &images, &Checks::default()).await?;
         }
         let mut back = way.back();
         // What stayed keeps its ports, but its containers are others afterwards.
@@ -181,7 +182,8 @@ impl Deployer {
             let made = &way.kept.stood_in(made, Vec::new());
             Led { steer, repo: &repo.name, live, made, generation }.lead(true).await?;
         }
-        let started = self.carry_out(of, &prepared).await?;
+        let checks = Checks::in_place(&prepared.plan, &prepared.loaded.project, true);
+        let started = self.carry_out(of, &prepared, &checks).await?;
         // Requests wait: what the engine clears up after the ends (networks, some seconds) went on beside the starts.
         for ended in all {
             if let Err(error) = ended.released().await {
@@ -213,6 +215,7 @@ impl Deployer {
             since: None,
             routes: &mut asked,
             live: &[],
+            checks: &checks,
             health: timeouts.apply,
             bake: Duration::ZERO,
             recorder,

@@ -217,6 +217,7 @@ pub fn services(order: &[String], project: &Project, wanted: impl Fn(&str) -> bo
             alone: false,
             held: false,
             job: false,
+            patience: None,
         })
     };
     order.iter().filter(|name| wanted(name)).filter_map(of).collect()

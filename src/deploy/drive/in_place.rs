@@ -25,11 +25,12 @@ impl Drive<'_> {
             self.deployer.reroute(self.of, rerouted).await?;
         }
         let Some(prepared) = &self.found.prepared else { return Err(guard::fault("nothing was planned").into()) };
-        let Prepared { loaded, decision, plan, engine, .. } = prepared;
+        let Prepared { loaded, decision, plan, .. } = prepared;
         if !plan.steps.is_empty() {
             self.deployer.tidy.disturb(&loaded.project.name);
         }
-        let applied = self.deployer.apply(engine, prepared, repo, timeouts, recorder, cancel).await;
+        // As with `docker compose up`: who is waited for says so at its own pace (ADR 43).
+        let applied = self.deployer.apply(prepared, repo, timeouts, None, recorder, cancel).await;
         self.deployer.note_reads(prepared, &applied).await;
         if decision.trigger_file_to_remove && trigger::builds_succeeded(plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;

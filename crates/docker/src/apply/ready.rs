@@ -18,6 +18,7 @@ impl Executor<'_> {
             started: &started,
             settle: self.run.settle,
             health_timeout: self.run.wait_timeout,
+            probing: self.run.probing,
             reporter: &Silent,
             cancel: &self.halt,
         };

@@ -9,7 +9,10 @@ use turnout_registry::Credentials;
 use turnout_report::Reporter;
 
 use super::inputs::InputReader;
-use crate::image::{BuildOptions, BuilderChoice};
+use crate::{
+    Probing,
+    image::{BuildOptions, BuilderChoice},
+};
 
 /// Everything [`crate::Engine::apply`] works with.
 #[derive(Clone, Copy)]
@@ -29,6 +32,8 @@ pub struct Apply<'a> {
     pub wait_timeout: Duration,
     /// How long a replacement that starts before its predecessor stops must stay up, where it has no health check.
     pub settle: Duration,
+    /// Whose health checks turnout runs itself where they are waited for; `None`: the engine alone, as Docker Compose has it.
+    pub probing: Option<Probing<'a>>,
     /// By service: the label that says what its containers read. None for commands that keep no such record.
     pub reads: Option<&'a BTreeMap<String, String>>,
     /// How images are built and pulled.

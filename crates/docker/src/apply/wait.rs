@@ -1,13 +1,16 @@
 //! Waiting for a dependency to be healthy or to complete.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
 use bollard::models::{ContainerStateStatusEnum as Status, HealthStatusEnum as HealthStatus};
 use futures_util::StreamExt;
 use turnout_report::Event;
 
-use super::{executor::Executor, schedule::Did, world::Known};
-use crate::{Engine, EngineError};
+use super::{executor::Executor, report::ContainerRef, schedule::Did, world::Known};
+use crate::{
+    Engine, EngineError,
+    probe::{Probes, Verdicts},
+};
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
@@ -32,19 +35,17 @@ impl Executor<'_> {
             let text = format!("{} is missing dependency {service}", dependents.join(", "));
             return if required { Err(EngineError::Dependency(text)) } else { Ok(self.optional(text)) };
         }
-        let outcome = match condition {
-            "service_healthy" => self.until(&containers, &|engine, all| Box::pin(healthy(engine, all))).await,
-            "service_completed_successfully" => {
-                self.until(&containers, &|engine, all| Box::pin(completed(engine, all))).await
-            }
+        let wanted = match condition {
+            "service_healthy" => Wanted::Healthy,
+            "service_completed_successfully" => Wanted::Completed,
             // Fulfilled by the order of steps.
             _ => return Ok(Did::Done(format!("{service} is started"))),
         };
-        match outcome? {
+        let patience = self.patience(service, wanted);
+        match self.until(&containers, wanted, patience).await? {
             Readiness::Fulfilled(text) => Ok(Did::Done(format!("{service} is {text}"))),
             Readiness::Waiting(state) => {
-                let seconds = self.run.wait_timeout.as_secs();
-                let text = format!("timeout waiting for dependencies: after {seconds} s {state}");
+                let text = format!("timeout waiting for dependencies: after {} s {state}", patience.as_secs());
                 self.refuse(required, service, None, text).await
             }
             Readiness::Failed { container, text } => {
@@ -59,13 +60,29 @@ impl Executor<'_> {
         }
     }
 
+    /// How long a service is waited for.
+    fn patience(&self, service: &str, wanted: Wanted) -> Duration {
+        let limit = match wanted {
+            Wanted::Healthy => self.run.probing.and_then(|probing| probing.limits.get(service).copied()),
+            Wanted::Completed => None,
+        };
+        limit.unwrap_or(self.run.wait_timeout)
+    }
+
     /// Polls until there is a verdict, the time is up, or the run is halted.
-    async fn until(&self, containers: &[Known], check: &Check<'_>) -> Result<Readiness, EngineError> {
+    async fn until(&self, containers: &[Known], wanted: Wanted, patience: Duration) -> Result<Readiness, EngineError> {
         let ids: Vec<&str> = containers.iter().map(|c| c.id.as_str()).collect();
         let mut events = self.engine.container_events(&ids, &["health_status", "die"]);
-        let deadline = tokio::time::Instant::now() + self.run.wait_timeout;
+        let asked =
+            |one: &Known| ContainerRef { id: one.id.clone(), name: one.name.clone(), service: one.service.clone() };
+        let probing = self.run.probing.filter(|_| matches!(wanted, Wanted::Healthy));
+        let mut probes = Probes::of(self.engine, probing, &containers.iter().map(asked).collect::<Vec<_>>());
+        let deadline = tokio::time::Instant::now() + patience;
         loop {
-            let verdict = check(self.engine, containers).await?;
+            let verdict = match wanted {
+                Wanted::Healthy => healthy(self.engine, containers, &probes.verdicts).await?,
+                Wanted::Completed => completed(self.engine, containers).await?,
+            };
             if !matches!(verdict, Readiness::Waiting(_)) || tokio::time::Instant::now() >= deadline {
                 return Ok(verdict);
             }
@@ -73,6 +90,7 @@ impl Executor<'_> {
                 () = tokio::time::sleep(POLL) => {}
                 () = tokio::time::sleep_until(deadline) => {}
                 () = self.halt.cancelled() => return Err(EngineError::Cancelled),
+                () = probes.next() => {}
                 _ = events.next() => {}
             }
         }
@@ -103,10 +121,12 @@ impl Executor<'_> {
 /// How long a container without a health check is given to end, before the lack of a check is what is wrong with it.
 const A_MOMENT: Duration = Duration::from_millis(500);
 
-type Check<'a> = dyn for<'c> Fn(&'c Engine, &'c [Known]) -> Pin<Box<dyn Future<Output = Result<Readiness, EngineError>> + Send + 'c>>
-    + Send
-    + Sync
-    + 'a;
+/// What a dependency is waited for to be.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Healthy,
+    Completed,
+}
 
 enum Readiness {
     Fulfilled(String),
@@ -119,7 +139,7 @@ enum Readiness {
 }
 
 /// All containers must be healthy.
-async fn healthy(engine: &Engine, containers: &[Known]) -> Result<Readiness, EngineError> {
+async fn healthy(engine: &Engine, containers: &[Known], verdicts: &Verdicts) -> Result<Readiness, EngineError> {
     for known in containers {
         let name = &known.name;
         let failed = |text: String| Ok(Readiness::Failed { container: Box::new(known.clone()), text });
@@ -145,8 +165,10 @@ async fn healthy(engine: &Engine, containers: &[Known]) -> Result<Readiness, Eng
                 return failed(format!("container {name} has no healthcheck configured"));
             }
             Some(HealthStatus::UNHEALTHY) => return failed(format!("container {name} is unhealthy")),
+            Some(HealthStatus::STARTING) if verdicts.passed(&known.id) => {}
             Some(HealthStatus::STARTING) => {
-                return Ok(Readiness::Waiting(format!("container {name} is not yet healthy")));
+                let said = verdicts.said(&known.id);
+                return Ok(Readiness::Waiting(format!("container {name} is not yet healthy{said}")));
             }
             Some(HealthStatus::HEALTHY) => {}
         }

@@ -28,6 +28,8 @@ pub enum Form {
     Flag,
     /// A duration in Compose's words.
     Duration,
+    /// A time of two years at most, in years, days or Compose's words.
+    Age,
     /// A whole number from 1.
     Number {
         /// The largest one that is taken.
@@ -116,6 +118,13 @@ pub static KEYS: &[Key] = &[
         "what the Compose file publishes",
         "[{ listen: \"0.0.0.0:8080\", to: \"web:8000\" }]",
         "Routes in place of published ports: each takes the place of all published ports of its target.",
+    ),
+    key(
+        "trusted",
+        Form::Texts,
+        "nobody; on a loopback address whoever asks",
+        "[10.0.0.0/8]",
+        "Networks whose `X-Forwarded-*` is believed, for all routes of HTTP that say none.",
     ),
     key(
         "protocol",
@@ -295,6 +304,21 @@ pub static ROUTE_KEYS: &[Key] = &[
         "v2",
         "The version of the PROXY protocol by which containers are told who their client is.",
     ),
+    key(
+        "redirect",
+        Form::Word(&["https"]),
+        "none",
+        "https",
+        "Requests are answered with where the same is served over TLS; no container is asked.",
+    ),
+    key(
+        "hsts",
+        Form::Age,
+        "none",
+        "1y",
+        "For so long browsers are told to come over TLS alone (`Strict-Transport-Security`).",
+    ),
+    key("trusted", Form::Texts, "that of all", "[10.0.0.0/8]", "As `trusted` above, for this route."),
 ];
 
 /// Keys of `analysis:`: the first six are about answers.

@@ -72,6 +72,7 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
         .and_then(|(at, value)| reading.word(&at, value, &[("deploy", By::Deploy), ("color", By::Color)]));
     layer.colors = fields.get("colors").and_then(|(at, value)| colors(reading, &at, value));
     layer.routes = fields.get("routes").and_then(|(at, value)| routes(reading, &at, value, project));
+    layer.trusted = fields.get("trusted").and_then(|(at, value)| reading.texts(&at, value));
     layer.bake = fields.get("bake").and_then(|(at, value)| reading.duration(&at, value));
     layer.drain = fields.get("drain").and_then(|(at, value)| reading.duration(&at, value));
     layer.keep = fields.get("keep").and_then(|(at, value)| reading.duration(&at, value));
@@ -271,6 +272,9 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     let proxied_by = fields.get("proxied_by").and_then(|(at, value)| reading.texts(&at, value)).unwrap_or_default();
     let versions = [("v1", 1), ("v2", 2)];
     let proxy_protocol = fields.get("proxy_protocol").and_then(|(at, value)| reading.word(&at, value, &versions));
+    let redirect = fields.get("redirect").and_then(|(at, value)| reading.word(&at, value, &[("https", true)]));
+    let hsts = fields.get("hsts").and_then(|(at, value)| hsts(reading, &at, value));
+    let trusted = fields.get("trusted").and_then(|(at, value)| reading.texts(&at, value));
     let (service, port) = to?;
     Some(RouteSaid {
         listen: listen?,
@@ -283,7 +287,26 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
         tls,
         proxied_by,
         proxy_protocol,
+        redirect: redirect.unwrap_or_default(),
+        hsts,
+        trusted,
     })
+}
+
+/// `1y`, `180d`, or a duration in Compose's words; two years at most. 0 has browsers forget it.
+fn hsts(reading: &mut Reading, path: &str, value: &Value) -> Option<Duration> {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
+    let text = value.as_str().unwrap_or_default();
+    let days = |unit: char, days: i64| {
+        let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration(number.checked_mul(days)?.checked_mul(DAY)?))
+    };
+    let read = days('y', 365).or_else(|| days('d', 1)).or_else(|| Duration::parse(text).ok());
+    let read = read.filter(|read| (0..=2 * 365 * DAY).contains(&read.0));
+    if read.is_none() {
+        reading.wrong(path, value, "a time of two years at most such as 1y, 180d or 24h");
+    }
+    read
 }
 
 /// `80`, `"80"`, `"127.0.0.1:80"`, `"[::]:80"`.

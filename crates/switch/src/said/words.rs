@@ -195,6 +195,12 @@ pub struct RouteSaid {
     pub proxied_by: Vec<String>,
     /// The version of the PROXY protocol by which the containers are told who their client is.
     pub proxy_protocol: Option<u8>,
+    /// Whether requests are answered with where they are served over TLS.
+    pub redirect: bool,
+    /// How long browsers are to ask over TLS only.
+    pub hsts: Option<Duration>,
+    /// Networks whose hosts are believed what they say of their clients, in headers; nothing: as the stack says.
+    pub trusted: Option<Vec<String>>,
 }
 
 /// What is said about one service.
@@ -292,6 +298,8 @@ pub struct Layer {
     pub colors: Option<[String; 2]>,
     /// `routes`; each takes the place of the derived one to the same port of the same service.
     pub routes: Option<Vec<RouteSaid>>,
+    /// `trusted`: networks whose hosts are believed what they say of their clients, for routes of HTTP that say none.
+    pub trusted: Option<Vec<String>>,
     /// `services`: what counts for single ones, by their keys in the Compose file.
     pub services: BTreeMap<String, ServiceSaid>,
     /// `protocol`, `health` and `order` for all that do not say otherwise.

@@ -119,6 +119,11 @@ fn what_is_missing_is_refused_with_the_line_to_write() {
             "routes are said, whose listeners, hosts and paths only turnout-proxy has; caddy has its own <- switch: {routes: null}",
         ),
         (
+            TEXT,
+            json!({"trusted": ["10.0.0.0/8"], "adapter": {"caddy": {"id": "shop"}}}),
+            "`trusted` says whom turnout-proxy believes, and caddy leads requests, which has its own <- switch: {trusted: null}",
+        ),
+        (
             "services: {web: {build: ., ports: ['80:8000']}, api: {build: ./api, ports: ['81:8001']}}",
             haproxy(&json!({"web:8000": "shop", "api:8001": "shop"})),
             "api of shop and web of shop both want the backend shop of haproxy <- switch: {adapter: {haproxy: {backend: {\"web:8000\": \

@@ -1,9 +1,9 @@
 //! Routes, protocols, gates, order and times.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use turnout_switch::{Facts, ImageFacts, said::Order};
 
-use crate::support::{derived, derived_as, no_facts};
+use crate::support::{derived, derived_as, no_facts, refused};
 
 /// Routes as `listen -> service:port protocol`.
 fn routes(derived: &turnout_switch::Derived) -> Vec<String> {
@@ -110,6 +110,96 @@ fn of_a_published_port_what_no_route_listens_on_is_told() {
     assert_eq!(told("80"), Vec::<String>::new());
     assert_eq!(told("0.0.0.0:80"), ["nobody listens on [::]:80"]);
     assert_eq!(told("81"), ["nobody listens on 0.0.0.0:80 and [::]:80"]);
+}
+
+#[test]
+fn redirects_lead_to_the_port_that_has_the_host_with_tls() {
+    let text = "services: {web: {build: ., ports: ['80:8000']}, api: {build: ., ports: ['81:8001']}}";
+    let port = |redirect: Value, secure: &[Value]| {
+        let all: Vec<Value> = [&[redirect][..], secure].concat();
+        let derived = derived_as(text, &no_facts(), &json!({"routes": all}));
+        (derived.routes[0].redirect, refused(&derived))
+    };
+    let plain = |more: Value| with(json!({"listen": 80, "to": "web:8000", "redirect": "https"}), more);
+    let secure = |more: Value| with(json!({"listen": 443, "to": "web:8000", "tls": "acme"}), more);
+    let found = |of: (Option<u16>, Vec<String>)| {
+        assert_eq!(of.1, Vec::<String>::new());
+        of.0.unwrap()
+    };
+    let (a, b) = (json!({"hosts": ["a.example.org"]}), json!({"hosts": ["b.example.org"], "listen": 8443}));
+    let both = json!({"hosts": ["a.example.org", "b.example.org"]});
+    assert_eq!(found(port(plain(a.clone()), &[secure(b.clone()), secure(a.clone())])), 443);
+    assert_eq!(found(port(plain(json!({"hosts": ["b.example.org"]})), &[secure(b.clone()), secure(a.clone())])), 8443);
+    assert_eq!(found(port(plain(a.clone()), &[secure(json!({"hosts": ["*.example.org"]}))])), 443);
+    assert_eq!(found(port(plain(json!({})), &[secure(json!({}))])), 443);
+    let passed = json!({"listen": 444, "to": "api:8001", "protocol": "https", "hosts": ["a.example.org"]});
+    assert_eq!(found(port(plain(a.clone()), &[passed])), 444);
+    assert_eq!(found(port(plain(json!({"path": "/x/y"})), &[secure(json!({"path": "/x"}))])), 443);
+    assert_eq!(
+        found(port(plain(both.clone()), &[secure(a.clone()), secure(json!({"hosts": ["b.example.org"]}))])),
+        443
+    );
+
+    let acme =
+        |host: &str| format!("switch: {{routes: [{{hosts: [{host}], listen: 443, tls: acme, to: \"web:8000\"}}]}}");
+    for (redirect, secure, what, line) in [
+        (plain(a.clone()), vec![], "the host a.example.org", acme("a.example.org")),
+        (plain(both), vec![secure(a.clone()), secure(b)], "the host b.example.org", acme("b.example.org")),
+        (plain(json!({})), vec![], "all hosts", acme("web.example.org")),
+        (
+            plain(json!({})),
+            vec![secure(a.clone())],
+            "all hosts",
+            "switch: {routes: [{hosts: [a.example.org], listen: 80, redirect: https, to: \"web:8000\"}]}".to_owned(),
+        ),
+        (plain(json!({"path": "/xy"})), vec![secure(json!({"path": "/x"}))], "all hosts", acme("web.example.org")),
+    ] {
+        let (found, refused) = port(redirect, &secure);
+        assert_eq!(found, None);
+        let [one] = refused.as_slice() else { panic!("{refused:?}") };
+        let (cause, wanted) = one.split_once(" <- ").unwrap();
+        assert!(
+            cause.ends_with(&format!("redirects to https, and no route with TLS serves {what} and its path there")),
+            "{one}"
+        );
+        assert_eq!(wanted, line);
+    }
+}
+
+/// A mapping with more in it.
+fn with(mut value: Value, more: Value) -> Value {
+    value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    value
+}
+
+#[test]
+fn networks_are_trusted_by_a_route_or_by_all_of_http() {
+    let text = "services: {web: {build: ., ports: ['80:8000', '81:8001']}, raw: {build: ., ports: ['82:9000']}}";
+    let switch = json!({"trusted": ["10.0.0.0/8"], "protocol": {"raw": "tcp"}, "routes": [
+        {"listen": 443, "to": "web:8000", "tls": "acme", "hosts": ["a.example.org"], "hsts": "1y", "trusted": ["192.0.2.0/24"]},
+        {"listen": 83, "to": "web:8000", "trusted": []},
+    ]});
+    let derived = derived_as(text, &no_facts(), &switch);
+    let trusted: Vec<String> = derived.routes.iter().map(|route| route.trusted.join(",")).collect();
+    assert_eq!(trusted, ["192.0.2.0/24", "", "", "10.0.0.0/8"], "{:?}", routes(&derived));
+    assert_eq!(derived.routes[0].hsts.unwrap().as_std().as_secs(), 31_536_000);
+}
+
+#[test]
+fn a_gate_has_as_long_as_its_health_check_may_fail_besides() {
+    let seconds = |seconds: i64| turnout_compose::model::Duration(seconds * 1_000_000_000);
+    let image = ImageFacts { healthcheck: true, start_period: seconds(30), ..ImageFacts::default() };
+    let facts = Facts { images: [("shop-web".to_owned(), image)].into(), ..Facts::default() };
+    for (check, facts, timeout) in [
+        ("test: [CMD, ok], start_period: 5m", no_facts(), "7m0s"),
+        ("interval: 1s", facts.clone(), "2m30s"),
+        ("start_period: 1m", facts.clone(), "3m0s"),
+        ("disable: true, start_period: 5m", facts, "2m0s"),
+        ("start_period: 5m", no_facts(), "2m0s"),
+    ] {
+        let derived = derived(&format!("services: {{web: {{build: ., healthcheck: {{{check}}}}}}}"), &facts);
+        assert_eq!(derived.services["web"].gate.as_ref().unwrap().timeout.value.to_string(), timeout, "{check}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn every_mistake_has_its_path() {
         (json!(3), "switch: is the number 3; a mapping is wanted"),
         (
             json!({"servces": {}}),
-            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, analysis, promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, steps, sticky, adapter",
+            "switch.servces: unknown key; known here: by, colors, routes, trusted, protocol, health, services, order, bake, on_failure, analysis, promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, steps, sticky, adapter",
         ),
         (json!({"memory": "1g"}), "switch.memory: is not there yet; take it out"),
         (json!({"steps": []}), "switch.steps: is a list of 0; from 1 to 16 steps may be"),
@@ -62,6 +62,11 @@ fn every_mistake_has_its_path() {
         (
             json!({"routes": [{"listen": 80, "to": "db"}]}),
             "switch.routes[0].to: is `db`; a service with the port in its container, such as web:8000, is wanted",
+        ),
+        (
+            json!({"routes": [{"listen": 80, "to": "web:8000", "redirect": "http", "hsts": "3y"}]}),
+            "switch.routes[0].redirect: is `http`; one of https is wanted; switch.routes[0].hsts: is `3y`; a time of two years at \
+             most such as 1y, 180d or 24h is wanted",
         ),
         (json!({"routes": [{}]}), "switch.routes[0].listen: is missing; switch.routes[0].to: is missing"),
         (
@@ -166,7 +171,7 @@ fn every_mistake_has_its_path() {
     let found = Said::read(None, &project(text)).unwrap_err().to_string();
     assert_eq!(
         found,
-        "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, analysis, \
+        "x-turnout.bak: unknown key; known here: by, colors, routes, trusted, protocol, health, services, order, bake, on_failure, analysis, \
          promote, promote_deadline, drain, keep, fallback, preview, mirror, pins, steps, sticky, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
          job, shared, single is wanted"
     );
