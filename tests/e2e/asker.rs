@@ -85,25 +85,10 @@ fn another_user_is_told_as_whom_to_ask() {
     let env = format!("UNKNOWN {}: {} may not be read: {as_whom}", site.name, site.path.join(".env").display());
     assert!(said.contains(&env) && said.contains(&format!("turnout.db may not be read: {as_whom}")), "{said}");
     assert!(!said.contains("chown"), "rights of another user were judged: {said}");
-    // What it may read is judged, and whose it is as well: that the daemon's work tree is the daemon's is no fault.
-    fs::set_permissions(site.path.join(".env"), fs::Permissions::from_mode(0o644)).unwrap();
-    let said = all_of(&as_nobody(&[&["check"][..], &settings].concat(), &[]));
-    let fine =
-        format!("{} belongs to the daemon's user, as it should; its commit is not looked at", site.path.display());
-    assert!(said.contains(&fine) && !said.contains("chown"), "{said}");
-    fs::set_permissions(site.path.join(".env"), fs::Permissions::from_mode(0o600)).unwrap();
     // The same asked as the daemon's user.
     let mut command = daemon.command(&[&["check"][..], &settings].concat());
     let own = command.env("WEBHOOK_SECRET", "x").output().unwrap();
     assert!(own.status.success() && all_of(&own).contains("all is well"), "{}", all_of(&own));
-
-    // A list that may not be read: whose it is, and what lets the daemon's user in.
-    fs::set_permissions(daemon.repos_yaml(), fs::Permissions::from_mode(0o600)).unwrap();
-    let said = all_of(&as_nobody(&[&["check"][..], &settings].concat(), &[]));
-    let list = daemon.repos_yaml();
-    let rights = format!("{} belongs to root and has mode 600; ", list.display());
-    assert!(said.contains(&rights) && said.contains("`chmod 640 ") && said.contains("`sudo turnout"), "{said}");
-    fs::set_permissions(daemon.repos_yaml(), fs::Permissions::from_mode(0o644)).unwrap();
 
     let copy = home.join("copy");
     for (arguments, part) in [

@@ -468,13 +468,15 @@ impl fmt::Display for Note {
             }
             Note::LongEnd(grace) => write!(
                 f,
-                "requests wait 30 s at most while {} changes over, and by its stop_grace_period its end may take {} of that:                  those that waited longer are answered with 504; {SOONER}",
+                "requests wait 30 s at most while {} changes over, and by its stop_grace_period its end may take {} of that: \
+                 those that waited longer are answered with 504; {SOONER}",
                 grace.service,
                 short(grace.lasts)
             ),
             Note::LongEnds(first, then) => write!(
                 f,
-                "at the first switch, and on the way back in place, requests wait 30 s at most while {first} and {then} end one                  after the other, each within its stop_grace_period: those that waited longer are answered with 504; {SOONER}"
+                "at the first switch, and on the way back in place, requests wait 30 s at most while {first} and {then} end one \
+                 after the other, each within its stop_grace_period: those that waited longer are answered with 504; {SOONER}"
             ),
             Note::ContainerName { service, name } => {
                 write!(f, "the container name {name} of {service} stays a name within its colour only")
