@@ -14,8 +14,8 @@ use super::{
     Engine, EngineError,
     aftermath::{Happening, Sight, What},
     clock::narrow,
+    health::check_output,
     observe,
-    settle::check_output,
     times::nanoseconds,
 };
 

@@ -20,6 +20,7 @@ pub mod error;
 mod gateway;
 pub mod glance;
 pub mod happenings;
+mod health;
 pub mod held;
 pub mod image;
 mod image_facts;

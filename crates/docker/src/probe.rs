@@ -25,9 +25,9 @@ use turnout_report::Reporter;
 
 use super::{
     ContainerRef, Engine, EngineError,
+    health::{CHECK_TIME, cut_output, positive},
     inspect::pairs,
     patience::spoken,
-    settle::{CHECK_TIME, cut_output, positive},
 };
 
 /// From the end of a check that failed to the next one, at first: what a service may lose after it has become ready.

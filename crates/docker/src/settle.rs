@@ -14,7 +14,7 @@
 use std::time::{Duration, SystemTime};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, Health, HealthConfig,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthConfig,
     HealthStatusEnum as HealthStatus, RestartPolicyNameEnum as Restart,
 };
 use futures_util::{StreamExt, future::join_all};
@@ -24,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use turnout_compose::model::Project;
 use turnout_plan::RunState;
-use turnout_report::{Reporter, cut_texts::CUT};
+use turnout_report::Reporter;
 
 use super::{
-    ContainerRef, Engine, EngineError, clock, observe,
+    ContainerRef, Engine, EngineError, clock,
+    health::{CHECK_TIME, check_output, positive},
+    observe,
     probe::{Probes, Probing},
 };
 
@@ -41,11 +43,8 @@ const LOG_LINES: usize = 20;
 const LONGEST_CHECK: Duration = Duration::from_secs(15 * 60);
 /// What the engine itself may add to the times of a check.
 const CHECK_SLACK: Duration = Duration::from_secs(5);
-/// Interval and timeout of a check that sets none, and its retries: the engine's own.
-pub(super) const CHECK_TIME: Duration = Duration::from_secs(30);
+/// Failed checks in a row, where a check does not say: the engine's own.
 const CHECK_RETRIES: u32 = 3;
-/// Longest part of a health check's output that is repeated.
-const CHECK_OUTPUT: usize = 500;
 
 /// Whom to watch, and for how long.
 #[derive(Clone, Copy)]
@@ -314,12 +313,6 @@ fn patience(check: Option<HealthConfig>) -> Duration {
     all.saturating_add(CHECK_SLACK).min(LONGEST_CHECK)
 }
 
-/// A time of a check, in nanoseconds; unless it is said, or 0, the engine's own.
-pub(super) fn positive(nanoseconds: Option<i64>, default: Duration) -> Duration {
-    let set = nanoseconds.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
-    set.map_or(default, Duration::from_nanos)
-}
-
 fn health(state: ContainerState, patience: Duration) -> Look {
     let Some(status) = state.health.as_ref().map(|health| health.status) else { return Look::Up };
     let said = check_output(state.health);
@@ -330,22 +323,6 @@ fn health(state: ContainerState, patience: Duration) -> Look {
         Some(HealthStatus::HEALTHY) => Look::Healthy,
         Some(HealthStatus::NONE | HealthStatus::EMPTY) | None => Look::Up,
     }
-}
-
-/// What a health check said last; empty where it said nothing.
-pub(super) fn check_output(health: Option<Health>) -> String {
-    let last = health.and_then(|health| health.log).and_then(|log| log.into_iter().last());
-    cut_output(&last.and_then(|check| check.output).unwrap_or_default())
-}
-
-/// As much of a check's output as is repeated.
-pub(super) fn cut_output(output: &str) -> String {
-    let output = output.trim();
-    let mut kept: String = output.chars().take(CHECK_OUTPUT).collect();
-    if output.chars().nth(CHECK_OUTPUT).is_some() {
-        kept.push(CUT);
-    }
-    kept
 }
 
 /// Why a deployment waits although all runs.
@@ -377,7 +354,7 @@ fn describe(failed: &[Unsettled]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::{HostConfig, RestartPolicy};
+    use bollard::models::{Health, HostConfig, RestartPolicy};
 
     use super::*;
     use turnout_compose::model::{Dependency, Service};
