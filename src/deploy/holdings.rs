@@ -112,6 +112,12 @@ impl Holdings {
         known.held.as_ref().map(|held| (held.at(known.true_at), known.true_at))
     }
 
+    /// What it held when everything that it has told was read; nothing while that is on its way, or does not come.
+    pub fn as_told(&self) -> Option<Stacks> {
+        let known = self.lock();
+        known.held.as_ref().filter(|_| known.now == Now::Fresh).map(|held| held.at(known.true_at))
+    }
+
     /// Changes whenever something of it was read.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
@@ -238,8 +244,9 @@ mod tests {
             (known.held, known.read, known.heard, known.now) = (Some(Held::default()), now, now, Now::Fresh);
         }
         assert_eq!(holdings.now(), Ok(Stacks::new()));
+        assert_eq!(holdings.as_told(), Some(Stacks::new()));
         holdings.is(Now::Changing);
-        assert_eq!(holdings.now(), Err(Ask::Moment));
+        assert_eq!((holdings.now(), holdings.as_told()), (Err(Ask::Moment), None));
         holdings.is(Now::Fresh);
         tokio::time::advance(BOUND).await;
         assert!(holdings.now().is_ok());

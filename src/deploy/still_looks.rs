@@ -40,7 +40,8 @@ impl Deployer {
     }
 
     async fn look_for_stills(&self) -> Result<(), StoreError> {
-        let Some((stacks, _)) = self.holdings.last() else { return Ok(()) };
+        // What is on its way is looked at when it has come.
+        let Some(stacks) = self.holdings.as_told() else { return Ok(()) };
         let mut colours: BTreeMap<String, Stands> = BTreeMap::new();
         for one in self.store.colours(None).await? {
             colours.entry(one.repo.clone()).or_default().all.push(one);
@@ -51,7 +52,10 @@ impl Deployer {
         for (name, stands) in &colours {
             let rollout = self.store.rollout(name).await?;
             let (Some(repo), Some(live)) = (list.repos.by_name(name), stands.live()) else { continue };
-            let Some(seen) = still(stands, &rollout, &repo.project, &stacks) else { continue };
+            let Some(seen) = still(stands, &rollout, &repo.project, &stacks) else {
+                self.stills.not_seen(name, Instant::now());
+                continue;
+            };
             tell(name, &live.project, &self.stills.note(name, seen, Instant::now()));
         }
         Ok(())

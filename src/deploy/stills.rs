@@ -89,6 +89,14 @@ impl Stills {
         news
     }
 
+    /// Nothing can be told of a repository just now: whatever is not certain yet begins anew.
+    pub(super) fn not_seen(&self, repo: &str, now: Instant) {
+        if let Some(known) = self.lock().get_mut(repo) {
+            known.retain(|_, seen| seen.told);
+            known.values_mut().for_each(|seen| (seen.still, seen.since) = (true, now));
+        }
+    }
+
     /// Forgets repositories that have no live colour any more.
     pub(super) fn keep(&self, wanted: impl Fn(&str) -> bool) {
         let mut all = self.lock();
@@ -197,6 +205,23 @@ mod tests {
         note(&[]);
         tokio::time::advance(SETTLE).await;
         assert_eq!((note(&[]), stills.told(), stills.due()), (again(&["web"]), Vec::new(), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_deployment_came_between_is_not_certain() {
+        let stills = Stills::default();
+        let web = one("web", false, "web is created");
+        stills.note("shop", vec![web.clone()], Instant::now());
+        stills.not_seen("shop", Instant::now());
+        assert_eq!(stills.due(), None);
+        tokio::time::advance(SETTLE).await;
+        assert_eq!(stills.note("shop", vec![web.clone()], Instant::now()), News::default());
+        tokio::time::advance(SETTLE).await;
+        assert_ne!(stills.note("shop", vec![web], Instant::now()), News::default());
+        // What was told is told until it is seen to run.
+        stills.note("shop", Vec::new(), Instant::now());
+        stills.not_seen("shop", Instant::now());
+        assert_eq!(stills.told().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
