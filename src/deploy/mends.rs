@@ -29,6 +29,15 @@ struct Known {
     told: BTreeMap<String, String>,
 }
 
+/// When a repository is mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At the start of the daemon: a deployment that has begun waits for the end of it.
+    Starts,
+    /// Where no deployment works on its colours.
+    NobodyWorks,
+}
+
 /// A repository that is being mended, until this is dropped.
 pub(super) struct UnderWay {
     mends: Arc<Mends>,
@@ -69,24 +78,6 @@ impl Mends {
         known.under_way.insert(repo.to_owned(), CancellationToken::new());
         let why = known.wanted.remove(repo).unwrap_or_default();
         Some(UnderWay { mends: Arc::clone(self), repo: repo.to_owned(), why })
-    }
-
-    /// Waits until nobody mends the repository, and keeps all others from it: who stops and starts its containers, or has requests
-    /// held, must not meet one who thinks that somebody has left them so.
-    pub(super) async fn alone(self: &Arc<Self>, repo: &str) -> UnderWay {
-        loop {
-            let over = {
-                let mut known = self.lock();
-                match known.under_way.get(repo) {
-                    Some(over) => over.clone(),
-                    None => {
-                        known.under_way.insert(repo.to_owned(), CancellationToken::new());
-                        return UnderWay { mends: Arc::clone(self), repo: repo.to_owned() };
-                    }
-                }
-            };
-            over.cancelled().await;
-        }
     }
 
     /// Fires when nobody mends the repository any more; `None` where nobody does.
@@ -143,21 +134,6 @@ mod tests {
         assert_eq!(mends.wanted(), ["shop"]);
         mends.keep(|repo| repo != "shop");
         assert_eq!(mends.wanted(), Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn whoever_wants_to_be_alone_waits_and_is_not_met() {
-        let mends = Arc::<Mends>::default();
-        let mended = mends.begin("shop").unwrap();
-        let alone = mends.alone("shop");
-        tokio::pin!(alone);
-        assert!(futures_util::poll!(&mut alone).is_pending());
-        drop(mended);
-        mends.want("shop");
-        let alone = alone.await;
-        assert!(mends.begin("shop").is_none() && mends.wanted().is_empty());
-        drop(alone);
-        assert_eq!(mends.wanted(), ["shop"], "it is mended afterwards");
     }
 
     #[test]

@@ -101,12 +101,10 @@ impl Deployer {
                 biased;
                 question = asked.recv() => {
                     let Some((ask, answer)) = question else { return };
-                    let alone = self.mends.alone(repo).await;
                     let done = match &ask {
                         Ask::End => self.retire(repo).await,
                         Ask::Revert(why) => self.revert(repo, why, false).await,
                     };
-                    drop(alone);
                     let over = done.is_ok();
                     let _ = answer.send(done);
                     if over {
@@ -114,9 +112,7 @@ impl Deployer {
                     }
                 }
                 () = sleep_until(end) => {
-                    let alone = self.mends.alone(repo).await;
                     let retired = self.retire(repo).await;
-                    drop(alone);
                     match retired {
                         Ok(said) => {
                             tracing::info!(repo, "{said}");
@@ -139,9 +135,7 @@ impl Deployer {
                                 continue;
                             }
                             tracing::error!(repo, "{}: going back", fault.said);
-                            let alone = self.mends.alone(repo).await;
                             let reverted = self.revert(repo, &fault.said, true).await;
-                            drop(alone);
                             match reverted {
                                 Ok(said) => {
                                     tracing::warn!(repo, "{said}");

@@ -9,9 +9,8 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    super::{Deployer, Failure},
+    super::{Deployer, Failure, mends::When},
     lead::Lead,
-    mend::When,
     other,
     share::Seen,
 };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::{Deployer, Failure, busy},
+    super::{Deployer, Failure, busy, mends::When},
     lead::Lead,
     made::Made,
     stands::Stands,
@@ -17,15 +17,6 @@ use crate::{
     rollout::Phase,
     store::{ColourRecord, ColourStanding},
 };
-
-/// When a repository is mended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
-    /// At the start of the daemon: a deployment that has begun waits for the end of it.
-    Starts,
-    /// Where no deployment works on its colours.
-    NobodyWorks,
-}
 
 impl Deployer {
     /// The colours of a repository may not be as they should be: they are looked at beside the lanes. `why`: for the log; the first

@@ -6,10 +6,9 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::{
-    super::{Deployer, Failure, now_ms},
+    super::{Deployer, Failure, mends::When, now_ms},
     lead::Lead,
     made::Made,
-    mend::When,
     share::Seen,
     stands::{Agreement, Routed, Stands},
 };

@@ -90,7 +90,7 @@ fn an_answer_in_the_middle_of_the_request_is_passed_on_and_the_connection_ends()
 
 #[test]
 fn one_that_takes_connections_and_answers_none_costs_its_requests_alone() {
-    let dies = Container::of((crate::support::own_ip(), 0).into(), |stream| drop(stream));
+    let dies = Container::of((crate::support::own_ip(), 0).into(), drop);
     let (_place, proxy, listen) = before(dies.address, &[]);
     let mut browser = Browser::to(listen);
     assert_eq!(browser.get("/").status(), 502);
