@@ -19,9 +19,10 @@ pub(crate) fn find(routes: &mut [Route], wanted: &[bool], refused: &mut Vec<Caus
             secure.iter().any(|one| port_of(one) == Some(port) && has_host(&one.hosts, host) && has_path(one, route))
         };
         let mut ports: Vec<u16> = secure.iter().filter_map(port_of).collect();
-        // The usual one first.
+        // The usual one first, here and where none has all.
         ports.sort_by_key(|port| *port != 443);
-        let best = ports.iter().copied().max_by_key(|port| all.iter().filter(|host| serves(*port, **host)).count());
+        let best =
+            ports.iter().rev().copied().max_by_key(|port| all.iter().filter(|host| serves(*port, **host)).count());
         let found = ports.iter().copied().find(|port| all.iter().all(|host| serves(*port, *host)));
         if found.is_none() {
             let lacks = all.iter().find(|host| best.is_none_or(|port| !serves(port, **host)));
