@@ -7,13 +7,13 @@ use turnout_compose::model::Duration;
 
 use crate::{
     class::{Class, Reason, Source},
-    explain::short,
     protocol::Spoken,
     refusal::Refusal,
     said::{
         Adapter, By, Measure, OnFailure, OnUnknown, Order, PinSaid, PreviewSaid, Promote, Rules, StepSaid, StickySaid,
         Tls,
     },
+    short::short,
     snapshot::Mounted,
 };
 

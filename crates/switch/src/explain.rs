@@ -12,6 +12,7 @@ use crate::{
     protocol::{Protocol, Spoken},
     refusal::Line,
     said::{By, OnFailure, Order, Promote},
+    short::short,
     snapshot::Mounted,
     steps,
 };
@@ -219,11 +220,4 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
     rows.extend(beyond::rows(&derived.beyond));
     rows.extend(steps::rows(derived, short));
     rows
-}
-
-/// A duration without its zeros: `24h`, not `24h0m0s`.
-pub(crate) fn short(duration: Duration) -> String {
-    let text = duration.to_string();
-    let text = text.strip_suffix("m0s").map_or(text.clone(), |rest| format!("{rest}m"));
-    text.strip_suffix("h0m").map_or(text.clone(), |rest| format!("{rest}h"))
 }

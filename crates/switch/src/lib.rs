@@ -27,6 +27,7 @@ pub mod refusal;
 mod refuse;
 mod routes;
 pub mod said;
+mod short;
 pub mod snapshot;
 pub mod stage;
 mod steps;

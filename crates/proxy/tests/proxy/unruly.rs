@@ -106,7 +106,7 @@ fn ten_thousand_that_say_nothing_hold_nobody_up() {
     // The proxy keeps two descriptors ready for each connection, and some for itself.
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let crowd = usize::try_from(most.saturating_sub(1_300) / 2).unwrap_or(usize::MAX).min(CROWD);
-    println!("{crowd} of {CROWD}: a process may have {most} files open here");
+    println!("{crowd} of {CROWD}: the limit of open files is {most}");
     let red = Web::named("red");
     let room = (CROWD + 100).to_string();
     let arguments = ["--max-connections", &room, "--max-connections-per-route", &room];
