@@ -2,7 +2,7 @@
 
 use super::{
     super::{Failure, Prepared},
-    reroute::Rerouted,
+    rerouted::Rerouted,
     way::Way,
 };
 use crate::{engine::EngineError, rollout::Bake, store::StoreError};

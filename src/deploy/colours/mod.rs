@@ -91,7 +91,7 @@ pub use obtained::refused;
 pub use own_proxy::Glance;
 pub use past::Begun;
 pub use preview::derive;
-pub(super) use reroute::Rerouted;
+pub(super) use rerouted::Rerouted;
 pub use share::Share;
 pub use stands::Stands;
 pub use still::{Still, still};

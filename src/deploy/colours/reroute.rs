@@ -10,7 +10,7 @@ use super::{
     gating::Gate,
     look::Looked,
     made::{Made, MadeRoute},
-    rerouted::{self, About},
+    rerouted::{self, About, Rerouted},
     stands::Stands,
     way::Adopts,
 };
@@ -21,37 +21,6 @@ use crate::{
     report::Reporter as _,
     store::{ColourRecord, dies},
 };
-
-/// What is otherwise with the routes of the live colour than the files want.
-pub(in crate::deploy) struct Rerouted {
-    /// The live colour.
-    live: ColourRecord,
-    /// What it was made as.
-    before: Made,
-    /// The routes that are wanted now.
-    wanted: Vec<MadeRoute>,
-    /// What changes, in lines.
-    pub lines: Vec<String>,
-    /// Why that takes a new colour.
-    pub needs_colour: Option<String>,
-}
-
-impl Rerouted {
-    /// What a plan says of it.
-    pub fn text(&self) -> String {
-        let Rerouted { live, lines, .. } = self;
-        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-        format!(
-            "{} is live, and its containers are as they should be: no new colour is made; its routes are set anew\n{lines}",
-            live.project
-        )
-    }
-
-    /// What a deployment that did it says at its end.
-    pub fn summary(&self) -> String {
-        format!("no container was touched; the routes were set anew: {}", self.lines.join("; "))
-    }
-}
 
 /// What `switch` says otherwise than it did when the live colour was made, and what counts when the next one is; in a line.
 ///

@@ -8,11 +8,43 @@ use std::{
 use super::made::{Made, MadeRoute, MadeTls, Speaks};
 use crate::{
     engine::Published,
+    store::ColourRecord,
     switch::{
         Derived,
         derived::{Listen, Route},
     },
 };
+
+/// What is otherwise with the routes of the live colour than the files want.
+pub(in crate::deploy) struct Rerouted {
+    /// The live colour.
+    pub(super) live: ColourRecord,
+    /// What it was made as.
+    pub(super) before: Made,
+    /// The routes that are wanted now.
+    pub(super) wanted: Vec<MadeRoute>,
+    /// What changes, in lines.
+    pub lines: Vec<String>,
+    /// Why that takes a new colour.
+    pub needs_colour: Option<String>,
+}
+
+impl Rerouted {
+    /// What a plan says of it.
+    pub fn text(&self) -> String {
+        let Rerouted { live, lines, .. } = self;
+        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+        format!(
+            "{} is live, and its containers are as they should be: no new colour is made; its routes are set anew\n{lines}",
+            live.project
+        )
+    }
+
+    /// What a deployment that did it says at its end.
+    pub fn summary(&self) -> String {
+        format!("no container was touched; the routes were set anew: {}", self.lines.join("; "))
+    }
+}
 
 /// Listeners, each with the routes on it.
 type ByListener<'m> = BTreeMap<SocketAddr, Vec<&'m MadeRoute>>;
