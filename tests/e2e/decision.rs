@@ -370,7 +370,10 @@ fn the_printed_plan_is_the_one_carried_out_with_and_without_a_daemon() {
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
     let history = daemon.history();
     let first = plan_of(&history[0]);
-    assert!(first.contains("this is the branch's first commit"), "{first}");
+    for service in ["api", "web"] {
+        let step = format!("build {}-{service} for {service}: its image does not exist\n", site.red());
+        assert!(first.contains(&step), "{first}");
+    }
     site.write("web/code", "2\n");
     site.remote.commit_and_push("Second");
     site.check_out();
