@@ -59,14 +59,14 @@ switch() {
     done
   done
 
-  # The way back while both colours run.
+  # The way back while both colours run, to what was pushed last and kept.
   for number in 1 2 3 4 5 6 7 8 9 10; do
     before=$(git -C "$work/switch-dev" rev-parse HEAD)
     echo "back $number" >"$work/switch-dev/page"
     git_push "$work/switch-dev" "Back $number"
     first_answer "back $number" switch_push "$before" >/dev/null
     wait_for 30 switch_live || die "the switch was not recorded"
-    first_answer "$switches" "$program" --socket "$socket" rollback push >>"$work/switch.back"
+    first_answer "$page" "$program" --socket "$socket" rollback push >>"$work/switch.back"
     wait_for 60 switch_rests || die "the way back did not end"
   done
   retire "$daemon"
