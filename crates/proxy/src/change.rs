@@ -76,7 +76,7 @@ impl Changer {
                 .for_each(|mistake| tracing::error!("{mistake}; clients of that route get no TLS until it can"));
         }
         house.certificates.tell(&served);
-        house.board.replace(served);
+        house.board.replace(served).close();
         let mut doors = BTreeMap::new();
         for (address, place) in places {
             let listener = match handed.remove(&address) {
@@ -354,9 +354,11 @@ impl Changer {
         }
         handed::tell(&next);
         self.house.certificates.tell(&next);
-        let (at, since) = (micros_since_1970(), Instant::now());
-        self.house.board.replace(next);
-        tracing::debug!(at, micros = since.elapsed().as_micros(), "the routes have moved");
+        let since = Instant::now();
+        let left = self.house.board.replace(next);
+        let (at, micros) = (micros_since_1970(), since.elapsed().as_micros());
+        left.close();
+        tracing::debug!(at, micros, "the routes have moved");
         for (address, place, listener) in listeners {
             doors.insert(address, Door::open(address, place, listener, Arc::clone(&self.house)));
         }
