@@ -25,6 +25,7 @@ pub mod held;
 pub mod image;
 mod image_facts;
 pub mod inspect;
+pub mod learned;
 pub mod leftovers;
 mod lines;
 pub mod logs;
