@@ -72,6 +72,7 @@ mod switch_health;
 mod switch_held;
 mod switch_https;
 mod switch_killed;
+mod switch_meanwhile;
 mod switch_measured;
 mod switch_past;
 mod switch_preview;

@@ -14,7 +14,7 @@ use super::{
     stands::Stands,
     third::third,
     tried,
-    way::Adopts,
+    way::{Adopts, another},
     with::{Which, With},
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     files, git,
     plan::Plan,
     report::{Reporter, Silent},
+    rollout::Phase,
     switch::{self, Derived, Said, refusal::Cause, said::By},
 };
 
@@ -49,6 +50,9 @@ impl Deployer {
             text.push_str(&format!("\nled by {}\n", front.name()));
             let shares = derived.canary.steps.is_some();
             front.costs(shares).iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+        if let Some(said) = self.bakes_now(&repo.name, &stands).await? {
+            text.push_str(&format!("\n{said}\n"));
         }
         if let Some(said) = third(&repo.name, &stands.all, &derived.colours, &repo.env_file) {
             text.push_str(&format!("\n{said}\n"));
@@ -180,6 +184,20 @@ impl Deployer {
             None => files::blocking(move || git::head(&path)).await??.commit,
         };
         Ok(self.refuse_taken_back(repo, stands, &commit).await.err())
+    }
+
+    /// That something bakes, and who waits for the end of that; `None` where nothing does.
+    async fn bakes_now(&self, repo: &str, stands: &Stands) -> Result<Option<String>, Failure> {
+        let Some(bake) = self.store.rollout(repo).await.map_err(Failure::from)?.bake else { return Ok(None) };
+        let waits = self.store.waiting().await.map_err(Failure::from)?.into_iter().find(|one| one.repo == repo);
+        let said = match waits.filter(|one| one.phase == Phase::BakeAwaited) {
+            Some(one) => one.waits.summary,
+            None => {
+                let live = stands.live().map_or("what is live", |live| live.project.as_str());
+                format!("{live} bakes: a deployment builds its images at once and waits for the end of that")
+            }
+        };
+        Ok(Some(format!("{said}{}", another(bake))))
     }
 
     /// What turnout-proxy could not listen on or show.

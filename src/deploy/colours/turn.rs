@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
+    super::{Deployer, Failure, Prepared, acts::Manner, called_off, now_ms, of::Of, outcome, place, trigger},
     begun::{Begun, Telling},
     beside::{Second, falls_back},
     came::{Broke, Moved},
@@ -107,12 +107,13 @@ impl Deployer {
     /// Builds and pulls, so that nothing has to be waited for later, and images can be asked what they say of themselves.
     async fn images(&self, of: Of<'_>, way: &Way) -> Result<(), Broke> {
         let How::Made(making) = &way.how else { return Ok(()) };
+        let built = self.meanwhile.built(&of.repo.name);
         let colours = way.stands.all.iter().map(|one| one.project.clone());
         let projects: BTreeSet<String> = colours.chain([way.project.clone(), of.repo.project.clone()]).collect();
         for prepared in [&making.stays, &making.moves] {
             let named = match way.goes_back {
-                true => self.name_kept(of, prepared, &projects).await?,
-                false => BTreeSet::new(),
+                true => self.name_kept(of, prepared, &projects, None).await?,
+                false => self.name_built_meanwhile(of, prepared, &projects, &built).await?,
             };
             let is_image = |action: &Action| match action {
                 Action::Build { image, .. } => !named.contains(image),
@@ -372,7 +373,8 @@ impl Deployer {
     ) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
-        let applied = Box::pin(self.apply(prepared, repo, timeouts, Some(checks), reporter, cancel)).await;
+        let manner = Manner { checks: Some(checks), ..Manner::default() };
+        let applied = Box::pin(self.apply(prepared, repo, timeouts, manner, reporter, cancel)).await;
         self.note_reads(prepared, &applied).await;
         if prepared.decision.trigger_file_to_remove && trigger::builds_succeeded(&prepared.plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;
