@@ -76,6 +76,7 @@ mod unswitch_acts;
 mod unswitch_ends;
 mod unswitched;
 mod way;
+mod way_out;
 mod whole;
 mod with;
 
