@@ -66,6 +66,7 @@ mod switch_asked;
 mod switch_by_color;
 mod switch_canary;
 mod switch_dies;
+mod switch_ends;
 mod switch_files;
 mod switch_gate;
 mod switch_health;

@@ -47,6 +47,7 @@ mod memory;
 mod mend;
 mod missing;
 mod mistaken;
+mod must_end;
 mod obtained;
 mod other;
 mod own_proxy;

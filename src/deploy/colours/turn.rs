@@ -13,13 +13,14 @@ use super::{
     lead::Goal,
     look::{self, Looking},
     made::{Made, stands_in},
+    must_end::must_end,
     revert::answer,
     way::{Adopts, How, Way, in_words},
     with::{Which, With},
 };
 use crate::{
     compose::model::Project,
-    engine::{ApplyError, ContainerRef, Ended, Engine, EngineError},
+    engine::{ApplyError, ContainerRef, ContainerStatus, Ended, Engine, EngineError},
     git,
     plan::{self, Action},
     report::Reporter,
@@ -195,21 +196,7 @@ impl Deployer {
             }
             self.before_it_ends(of, way, generation, true).await?;
             of.recorder.info(format!("{} ends: its volumes and ports go over to the colours", adopts.project));
-            // Whoever answers requests ends before what it needs for that.
-            let asks = self.in_place_wakes(way).into_iter().map(|wake| wake.service);
-            let asks: Vec<String> = asks.filter(|name| !adopts.stays.contains(name)).collect();
-            let mut ended = Vec::new();
-            if !asks.is_empty() {
-                ended.push(engine.end(&adopts.project, &asks).await?);
-            }
-            ended.push(engine.end(&adopts.project, &[]).await?);
-            if adopts.led.as_ref().is_some_and(|led| !led.made.returns.is_empty()) {
-                // Its ports are the engine's again right away, for other containers.
-                for ended in std::mem::take(&mut ended) {
-                    ended.released().await?;
-                }
-            }
-            releases.extend(ended);
+            releases.extend(self.end_in_place(of, way, &adopts, &engine).await?);
             self.change_what_stays(of, way, &engine).await?;
             self.fronts_reach(of, way, &engine).await?;
         } else if way.adopts.is_some() {
@@ -268,6 +255,40 @@ impl Deployer {
             }
         }
         Ok(())
+    }
+
+    /// Ends of what runs in place all that must not run beside the next colour. Answers what the engine releases still.
+    async fn end_in_place(
+        &self,
+        of: Of<'_>,
+        way: &Way,
+        adopts: &Adopts,
+        engine: &Engine,
+    ) -> Result<Option<Ended>, Failure> {
+        // Else its ports come free only with it, and connections are refused until then.
+        let mut ends = Vec::new();
+        if adopts.led.as_ref().is_some_and(|led| led.by_kernel) {
+            let runs = engine.containers(&adopts.project, true).await?;
+            ends = must_end(&way.made, &runs);
+            if ends.is_empty() {
+                // An earlier round has ended it.
+                return Ok(None);
+            }
+            let goes_on =
+                |one: &&ContainerStatus| one.state == "running" && !one.oneoff && !ends.contains(&one.service);
+            let names: BTreeSet<&str> = runs.iter().filter(goes_on).map(|one| one.service.as_str()).collect();
+            if !names.is_empty() {
+                let names = names.into_iter().collect::<Vec<_>>().join(", ");
+                of.recorder.info(format!("of {} ends once requests have gone over: {names}", adopts.project));
+            }
+        }
+        let ended = engine.end(&adopts.project, &ends).await?;
+        if adopts.led.as_ref().is_none_or(|led| led.made.returns.is_empty()) {
+            return Ok(Some(ended));
+        }
+        // Its ports are the engine's again right away, for other containers.
+        ended.released().await?;
+        Ok(None)
     }
 
     /// Ends services of what the next colour takes the place of.
