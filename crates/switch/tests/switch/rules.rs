@@ -443,3 +443,13 @@ volumes: {{data: {{}}}}
     let said = notes_of(both);
     assert!(said.len() == 1 && said[0].contains("while web and api change over, and by their"), "{said:?}");
 }
+
+#[test]
+fn a_volume_has_the_name_under_which_its_data_lies_whatever_the_colour() {
+    let text = "services: {web: {build: ., ports: ['80:8000'], volumes: ['uploads:/up']}}\nvolumes: {uploads: {}}";
+    let held = |facts: &Facts| derived(text, facts).services["web"].reason.to_string();
+    assert_eq!(held(&no_facts()), format!("writes the volume {}_uploads, as nobody else does", project(text).name));
+    let volumes = [("uploads".to_owned(), "redshop_uploads".to_owned())].into();
+    let known = Facts { volumes, ..no_facts() };
+    assert_eq!(held(&known), "writes the volume redshop_uploads, as nobody else does");
+}
