@@ -18,7 +18,7 @@ use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still},
+        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still, taken},
         former::Stacks,
     },
     rollout::{Phase, Rollout},
@@ -314,6 +314,7 @@ pub(super) async fn of(
     });
     let known = deployer.planner.find(repo).ok().zip(runs);
     let found = known.and_then(|(repo, runs)| still(&stands, &rollout, &repo.project, runs)).unwrap_or_default();
+    let found = taken(&stands, found).await;
     let (still_staying, still): (Vec<Still>, Vec<Still>) = found.into_iter().partition(|one| one.stays);
     let [still, still_staying] =
         [still, still_staying].map(|all| all.into_iter().map(|one| one.said).collect::<Vec<_>>());
