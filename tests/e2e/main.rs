@@ -69,6 +69,7 @@ mod switch_dies;
 mod switch_ends;
 mod switch_files;
 mod switch_gate;
+mod switch_given_up;
 mod switch_health;
 mod switch_held;
 mod switch_https;

@@ -30,6 +30,7 @@ mod fronts;
 mod gate_waits;
 mod gateways;
 mod gating;
+mod given_up;
 mod judged;
 mod kept;
 mod kept_images;

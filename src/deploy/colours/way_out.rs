@@ -99,7 +99,12 @@ impl Deployer {
             }
             let known =
                 self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;
-            if known.iter().any(|one| one.colour == way.colour && one.standing != ColourStanding::Live) {
+            // What is kept there, and was not replaced yet, is there still to go back to.
+            let is_given_up = |standing: ColourStanding| match way.is_back() {
+                true => standing != ColourStanding::Live,
+                false => standing == ColourStanding::Next,
+            };
+            if known.iter().any(|one| one.colour == way.colour && is_given_up(one.standing)) {
                 let stood = self.store.stand_colour(&of.repo.name, &way.colour, standing).await;
                 stood.map_err(|error| Failure::new(error.to_string()))?;
             }
