@@ -48,6 +48,7 @@ pub mod status;
 mod support;
 mod times;
 pub mod translate;
+mod turns;
 mod unreachable;
 
 pub use api_version::ApiVersion;
@@ -71,3 +72,4 @@ pub use rest::{Ended, Wake};
 pub use settle::{Settle, SettleError, Unsettled};
 pub use stacks::Stack;
 pub use status::{ContainerStatus, ProjectStatus};
+pub use turns::{Needs, with_dependents};
