@@ -3,7 +3,7 @@
 //! The work tree stays at the commit of the live colour, which has files of it mounted; what is built is read in a folder of its own, as
 //! `turnout plan --fetch` reads it. Images get no names yet: those of the idle colour are what runs until the bake is over, and what a
 //! way back leads to. When the deployment plans, one that was built from the very same gets its name, and the builder has the rest in
-//! its cache ([ADR 44](../../../docs/adr/0044-images-are-built-during-the-bake.md)).
+//! its cache ([ADR 45](../../../docs/adr/0045-images-are-built-during-the-bake.md)).
 
 use std::{
     collections::BTreeSet,
