@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::{
-    acting, bakes, holdings, judgings, leftovers, measurings, mends, planner::Planner, recorder::LiveProgress, stills,
-    watches, woken,
+    acting, bakes, holdings, judgings, leftovers, measurings, mends, planner::Planner, recorder::LiveProgress,
+    renewals, stills, watches, woken,
 };
 use crate::{report::redact::Redactor, store::Store};
 
@@ -41,6 +41,8 @@ pub struct Deployer {
     pub(super) judgings: judgings::Judgings,
     /// What others say of them.
     pub(super) measurings: measurings::Measurings,
+    /// Which program of turnout-proxy was to take over.
+    pub(super) renewals: renewals::Renewals,
     pub(super) tidy: leftovers::Tidy,
 }
 
@@ -68,6 +70,7 @@ impl Deployer {
             bakes,
             judgings,
             measurings,
+            renewals: renewals::Renewals::default(),
             tidy,
         }
     }

@@ -47,6 +47,7 @@ mod put_down;
 mod ran;
 mod recorder;
 mod remote;
+mod renewals;
 mod room;
 mod run;
 mod secrets;

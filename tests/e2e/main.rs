@@ -67,6 +67,7 @@ mod switch_by_color;
 mod switch_canary;
 mod switch_dies;
 mod switch_files;
+mod switch_full_disk;
 mod switch_gate;
 mod switch_health;
 mod switch_held;
