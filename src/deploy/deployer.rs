@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 
 use super::{
     acting, bakes, holdings, judgings, leftovers, meanwhile, measurings, mends, planner::Planner,
-    recorder::LiveProgress, stills, watches, woken,
+    recorder::LiveProgress, renewals, stills, watches, woken,
 };
 use crate::{report::redact::Redactor, store::Store};
 
@@ -43,6 +43,8 @@ pub struct Deployer {
     pub(super) judgings: judgings::Judgings,
     /// What others say of them.
     pub(super) measurings: measurings::Measurings,
+    /// Which program of turnout-proxy was to take over.
+    pub(super) renewals: renewals::Renewals,
     pub(super) tidy: leftovers::Tidy,
 }
 
@@ -72,6 +74,7 @@ impl Deployer {
             meanwhile,
             judgings,
             measurings,
+            renewals: renewals::Renewals::default(),
             tidy,
         }
     }

@@ -48,6 +48,7 @@ mod put_down;
 mod ran;
 mod recorder;
 mod remote;
+mod renewals;
 mod room;
 mod run;
 mod secrets;

@@ -68,6 +68,7 @@ mod switch_canary;
 mod switch_dies;
 mod switch_ends;
 mod switch_files;
+mod switch_full_disk;
 mod switch_gate;
 mod switch_given_up;
 mod switch_health;

@@ -411,6 +411,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/nat/src/serve.rs", "the list of tracked connections, in /proc"),
     ("crates/acme/src/files.rs", "certificates, keys and orders, in the proxy's own state directory"),
     ("crates/proxy/src/access.rs", "the access log, named on the proxy's command line"),
+    ("crates/proxy/src/dies.rs", "what a test wants, in builds for tests alone"),
     ("crates/proxy/src/tls.rs", "certificates and keys, named in the route table"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),
     ("crates/steer/src/log_end.rs", "the log of turnout-proxy, named in settings"),

@@ -19,6 +19,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Serves what the route file says, until SIGTERM
     Run(Box<Settings>),
+    /// Has a new process of the program take over, with nobody refused or cut; ends when it serves
+    Renew {
+        /// The control socket of the proxy that runs
+        #[arg(long, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
+    },
     /// Answers one question about redirects from standard input, and ends; needs NET_ADMIN, and nothing else of this program
     Redirect,
     /// Tells all mistakes of a route file
@@ -28,13 +34,16 @@ pub(crate) enum Command {
     },
 }
 
+/// Where the control socket is, unless it is said otherwise.
+const SOCKET: &str = "/run/turnout-proxy/control.sock";
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
     /// Where the route file is kept; no other program writes there
     #[arg(long, value_name = "DIR", default_value = "/var/lib/turnout-proxy")]
     pub(crate) state_dir: PathBuf,
     /// The control socket, where no service manager hands one over; its owner may use such a one
-    #[arg(long, value_name = "PATH", default_value = "/run/turnout-proxy/control.sock")]
+    #[arg(long, value_name = "PATH", default_value = SOCKET)]
     pub(crate) socket: PathBuf,
     /// Access mode of the control socket, where no service manager hands one over
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = mode)]
@@ -51,6 +60,9 @@ pub(crate) struct Settings {
     /// Seconds that open connections have when the proxy ends
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u32).range(0..=86_400))]
     pub(crate) grace: u32,
+    /// Seconds that open connections have when another process of the proxy has taken over
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = value_parser!(u32).range(0..=86_400))]
+    pub(crate) linger: u32,
     /// Threads that serve connections, at most 16; without it one for each processor
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -37,6 +38,9 @@ pub(crate) struct Certificates {
     want: watch::Sender<Want>,
     /// None: it runs.
     waits: Mutex<Option<watch::Receiver<Want>>>,
+    /// Turns true when its thread is to end.
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -101,7 +105,14 @@ impl Certificates {
         let (want, waits) = watch::channel(Want { authority: authority.map(Arc::new), ..Want::default() });
         let shared =
             Shared { files, store, challenges: Challenges::default(), again: Notify::new(), told: Mutex::default() };
-        Certificates { shared: Arc::new(shared), want, waits: Mutex::new(Some(waits)) }
+        let waits = Mutex::new(Some(waits));
+        Certificates {
+            shared: Arc::new(shared),
+            want,
+            waits,
+            stop: watch::Sender::new(false),
+            thread: Mutex::default(),
+        }
     }
 
     /// What listeners show.
@@ -147,16 +158,43 @@ impl Certificates {
             return;
         }
         let Some(receiver) = waits.take() else { return };
-        let shared = Arc::clone(&self.shared);
+        let (shared, mut stop) = (Arc::clone(&self.shared), self.stop.subscribe());
         let started = std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(work(&shared, receiver)),
+                Ok(runtime) => runtime.block_on(async {
+                    tokio::select! {
+                        () = work(&shared, receiver) => {}
+                        _ = stop.wait_for(|stop| *stop) => {}
+                    }
+                }),
                 Err(error) => tracing::error!("certificates cannot be obtained: {error}"),
             }
         });
-        if let Err(error) = started {
-            tracing::error!("certificates cannot be obtained: their thread does not start: {error}");
+        match started {
+            Ok(thread) => *self.thread() = Some(thread),
+            Err(error) => tracing::error!("certificates cannot be obtained: their thread does not start: {error}"),
         }
+    }
+
+    /// None is obtained from now on: what is under way is broken off, as at an end of the process, and nothing of it is written any
+    /// more. It waits: not for a thread of the runtime.
+    pub(crate) fn rest(&self) {
+        self.stop.send_replace(true);
+        let thread = self.thread().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a fault in turnout-proxy itself: the thread of certificates ended by a panic");
+        }
+    }
+
+    /// They are obtained again.
+    pub(crate) fn go_on(&self, served: &RouteFile) {
+        self.stop.send_replace(false);
+        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.want.subscribe());
+        self.tell(served);
+    }
+
+    fn thread(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What failed is tried again at once, but for what an authority forbids.

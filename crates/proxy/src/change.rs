@@ -6,6 +6,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex as Held, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -27,11 +28,13 @@ use turnout_traffic::{
 
 use crate::{
     access::AccessLog,
+    dies,
     door::{self, Door, Place},
     handed,
     house::House,
     metrics,
-    route_file::{Keeper, NotWritten},
+    overlap::{Before, Word, merged},
+    route_file::{Keeper, Kept, NotWritten},
     standing::Standing,
     tls,
 };
@@ -53,7 +56,11 @@ pub(crate) struct Changer {
     began: u64,
     durable: AtomicBool,
     ending: AtomicBool,
+    before: Arc<Before>,
 }
+
+/// What is open at listeners, held while a process hands over: no change is under way meanwhile.
+pub(crate) type Turn<'c> = MutexGuard<'c, BTreeMap<SocketAddr, Door>>;
 
 type Changed = Result<(u64, bool), Refusal>;
 
@@ -67,7 +74,9 @@ impl Changer {
         house: Arc<House>,
     ) -> Arc<Changer> {
         let places = places(&served.table);
-        handed::tell(&served);
+        if *house.main.borrow() {
+            handed::tell(&served);
+        }
         // The other listeners are served all the same, and files that come to be right are seen.
         if let Err(mistakes) = house.board.store.load(&served.table, None) {
             mistakes
@@ -102,10 +111,100 @@ impl Changer {
             began: u64::try_from(micros_since_1970() / 1_000).unwrap_or(0),
             durable: AtomicBool::new(true),
             ending: AtomicBool::new(false),
+            before: Arc::default(),
         })
     }
 
-    /// Answers `status`.
+    /// The disk has not said that it has what is served.
+    pub(crate) fn is_not_durable(&self) {
+        self.durable.store(false, Relaxed);
+    }
+
+    /// Processes before this one that have connections still.
+    pub(crate) fn before(&self) -> &Arc<Before> {
+        &self.before
+    }
+
+    /// What is handed over to another process of the proxy, while the turn is held: listeners, how the route file is kept, and
+    /// the table with requests standing as they do.
+    pub(crate) async fn to_hand_over(
+        &self,
+        doors: &Turn<'_>,
+    ) -> Result<(Vec<(SocketAddr, OwnedFd)>, OwnedFd, Word), String> {
+        let cannot = |error: io::Error| format!("there is no descriptor for a listener more: {error}");
+        let mut listeners = Vec::new();
+        for (address, door) in doors.iter() {
+            listeners.extend(door.listener().map_err(cannot)?.map(|listener| (*address, listener)));
+        }
+        let kept = self.with_keeper(|keeper| keeper.to_hand_over()).await.map_err(|refusal| refusal.message)?;
+        let Kept { lock, bytes, foreign } = kept.map_err(cannot)?;
+        let file = self.house.board.served();
+        let served = self.standing_now();
+        let durable = self.durable.load(Relaxed) && served.table == file.table;
+        let text =
+            |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|error| format!("the route table is no text: {error}"));
+        let served = text(served.to_bytes().map_err(|mistakes| mistakes.to_string())?)?;
+        let kept = bytes.map(text).transpose()?;
+        Ok((listeners, lock, Word::Table { served, kept, foreign, durable }))
+    }
+
+    /// The table, with requests standing as they do.
+    fn standing_now(&self) -> RouteFile {
+        let served = self.house.board.served();
+        let mut next = RouteFile::clone(&served);
+        for name in served.table.repositories.keys() {
+            let told = self.house.board.standing(name).map(|standing| standing.told()).unwrap_or_default();
+            next.table = next.table.standing_so(name, told);
+        }
+        next
+    }
+
+    /// Another process is the proxy from now on: nothing is changed and nothing written here any more, and nothing new taken.
+    pub(crate) async fn leaves(&self, mut doors: Turn<'_>) {
+        self.ending.store(true, Relaxed);
+        if let Err(refusal) = self.with_keeper(Keeper::leave).await {
+            tracing::error!("{}", refusal.message);
+        }
+        for (_, door) in std::mem::take(&mut *doors) {
+            door.close().await;
+        }
+    }
+
+    /// Serves what it has by the table of the process that took over.
+    pub(crate) fn follows(&self, served: &str) {
+        match RouteFile::from_bytes(served.as_bytes()) {
+            Ok(file) => {
+                let standing = file.table.standing.clone();
+                self.house.board.replace(file).close();
+                self.house.board.stand_as(&standing);
+            }
+            Err(mistakes) => tracing::error!("the table of the next process is not understood: {mistakes}"),
+        }
+    }
+
+    /// Has processes before this one serve by the table of this moment.
+    pub(crate) async fn tell_before(&self) {
+        if !self.before.any() {
+            return;
+        }
+        let Ok(Ok(served)) = self.standing_now().to_bytes().map(String::from_utf8) else { return };
+        let before = Arc::clone(&self.before);
+        if let Err(error) = tokio::task::spawn_blocking(move || before.each(&Word::Follow { served })).await {
+            tracing::error!(%error, "a fault in turnout-proxy itself");
+        }
+    }
+
+    /// Answers `status`, with what is open to processes before this one.
+    pub(crate) async fn status_of_all(&self) -> Status {
+        if !self.before.any() {
+            return self.status();
+        }
+        let before = Arc::clone(&self.before);
+        let others = tokio::task::spawn_blocking(move || before.each(&Word::Ask)).await;
+        merged(self.status(), others.unwrap_or_default())
+    }
+
+    /// How this process stands.
     pub(crate) fn status(&self) -> Status {
         let (repositories, routes, leaving) = self.house.board.status();
         Status {
@@ -134,6 +233,11 @@ impl Changer {
 
     /// Answers `authority`.
     pub(crate) async fn authority(&self, authority: Option<Authority>) -> Answer {
+        // It is written to the disk, which one process does.
+        let _doors = match self.turn().await {
+            Ok(doors) => doors,
+            Err(refusal) => return Answer::Refused(refusal),
+        };
         let house = Arc::clone(&self.house);
         match tokio::task::spawn_blocking(move || house.certificates.agree(authority)).await {
             Ok(Ok(changed)) => Answer::Done { changed },
@@ -207,14 +311,23 @@ impl Changer {
         let Some(standing) = self.house.board.standing(&repository) else {
             return Answer::Refused(unknown(&repository));
         };
+        if self.ending.load(Relaxed) {
+            return Answer::Refused(ends());
+        }
         let changed = change(&standing);
         if changed {
             tracing::info!("{repository}: requests are {word} from now on");
         }
         let changer = Arc::clone(self);
-        let kept = within(async move { changer.keep_standing(&repository).await }).await;
-        match kept {
+        let kept = within(async move {
+            let kept = changer.keep_standing(&repository).await;
+            changer.tell_before().await;
+            kept
+        });
+        match kept.await {
             Ok(_) => Answer::Done { changed },
+            // The process that took over in this moment has not heard of it, and says how requests stand here as well.
+            Err(refusal) if refusal.code == Code::Ending => Answer::Refused(refusal),
             Err(Refusal { message, .. }) => {
                 let message = format!("requests are {word}, but a proxy that starts anew would not know: {message}");
                 Answer::Refused(Refusal::new(Code::NotDurable, message))
@@ -264,11 +377,15 @@ impl Changer {
         }
     }
 
-    async fn turn(&self) -> Result<MutexGuard<'_, BTreeMap<SocketAddr, Door>>, Refusal> {
+    /// Waits for a change that is under way.
+    ///
+    /// # Errors
+    /// It takes too long, or nothing is changed here any more.
+    pub(crate) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
         let busy = || Refusal::new(Code::Busy, "another change is still under way; ask again");
         let doors = timeout(TURN, self.doors.lock()).await.map_err(|_| busy())?;
         if self.ending.load(Relaxed) {
-            return Err(Refusal::new(Code::Ending, "the proxy ends and changes nothing any more; ask the next one"));
+            return Err(ends());
         }
         Ok(doors)
     }
@@ -315,6 +432,7 @@ impl Changer {
         let standing = next.table.standing.clone();
         self.commit(&mut doors, next, bytes, None).await?;
         self.house.board.stand_as(&standing);
+        self.tell_before().await;
         tracing::info!("the route file was read again: serial {serial} is served");
         Ok((serial, true))
     }
@@ -330,6 +448,7 @@ impl Changer {
         let there = only.is_none();
         let wanted = places(&next.table);
         let mut listeners: Vec<(SocketAddr, Place, Option<TcpListener>)> = Vec::new();
+        dies::here("before", "listening");
         for (address, place) in wanted.iter().filter(|(address, _)| !doors.contains_key(address)) {
             let listener = match door::listen(*address) {
                 Err(error) if place.may_wait => {
@@ -340,6 +459,7 @@ impl Changer {
             };
             listeners.push((*address, *place, listener));
         }
+        dies::here("after", "listening");
         let (store, table) = (Arc::clone(&self.house.board.store), next.table.clone());
         let loaded = tokio::task::spawn_blocking(move || store.load(&table, only.as_deref()))
             .await
@@ -352,16 +472,21 @@ impl Changer {
                 door.close().await;
             }
         }
-        handed::tell(&next);
+        if *self.house.main.borrow() {
+            handed::tell(&next);
+        }
         self.house.certificates.tell(&next);
+        dies::here("before", "moving the routes");
         let since = Instant::now();
         let left = self.house.board.replace(next);
         let (at, micros) = (micros_since_1970(), since.elapsed().as_micros());
         left.close();
+        dies::here("after", "moving the routes");
         tracing::debug!(at, micros, "the routes have moved");
         for (address, place, listener) in listeners {
             doors.insert(address, Door::open(address, place, listener, Arc::clone(&self.house)));
         }
+        self.tell_before().await;
         self.told_durable(not_durable)
     }
 
@@ -429,6 +554,10 @@ async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answ
 #[expect(clippy::disallowed_methods, reason = "what a line of the log says")]
 fn micros_since_1970() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
+}
+
+fn ends() -> Refusal {
+    Refusal::new(Code::Ending, "the proxy ends and changes nothing any more; ask the next one")
 }
 
 fn fault(error: &tokio::task::JoinError) -> Refusal {

@@ -3,19 +3,20 @@
 
 use std::{
     fs, io,
+    os::fd::{AsFd as _, OwnedFd},
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::UnixListener as StdListener,
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream, unix::OwnedReadHalf},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 use turnout_traffic::{
@@ -23,12 +24,14 @@ use turnout_traffic::{
     control::{Answer, Code, Refusal, Request},
 };
 
-use crate::change::Changer;
+use crate::{change::Changer, dies};
 
 /// Connections at a time; others wait.
 const CONNECTIONS: usize = 16;
 /// Time for a request to arrive, and for an answer to be taken. A connection on which nothing is asked ends after it.
 const LINE_TIME: Duration = Duration::from_secs(10);
+/// Connections that the kernel keeps until they are taken.
+pub(crate) const BACKLOG: i32 = 1_024;
 /// How often it is looked whether the socket's file is there.
 const SEAT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept.
@@ -137,28 +140,87 @@ fn open(path: &Path, mode: u32) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
+/// The listener, which may be another one after a while, and another process's at last.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    listener: Mutex<Arc<UnixListener>>,
+    /// Whether connections are taken; others wait.
+    hears: watch::Sender<bool>,
+}
+
+impl Ear {
+    pub(crate) fn of(listener: UnixListener) -> Ear {
+        Ear { listener: Mutex::new(Arc::new(listener)), hears: watch::Sender::new(true) }
+    }
+
+    /// Connections are taken, or wait for whoever takes them next.
+    pub(crate) fn hears(&self, hears: bool) {
+        self.hears.send_replace(hears);
+    }
+
+    /// Once more, for another process.
+    pub(crate) fn listener(&self) -> io::Result<OwnedFd> {
+        self.present().as_fd().try_clone_to_owned()
+    }
+
+    fn present(&self) -> Arc<UnixListener> {
+        Arc::clone(&self.listener.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn becomes(&self, listener: UnixListener) {
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(listener);
+    }
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        loop {
+            told(&self.hears, true).await;
+            let listener = self.present();
+            tokio::select! {
+                biased;
+                () = told(&self.hears, false) => {}
+                accepted = listener.accept() => return accepted.map(|(stream, _)| stream),
+            }
+        }
+    }
+}
+
+async fn told(hears: &watch::Sender<bool>, so: bool) {
+    let _ = hears.subscribe().wait_for(|hears| *hears == so).await;
+}
+
+/// Asks for a successor; answered when that serves, or with why none does.
+pub(crate) type Renewal = oneshot::Sender<Result<(), String>>;
+
+/// What questions are about.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) changer: Arc<Changer>,
+    pub(crate) allowed: Allowed,
+    pub(crate) renewals: mpsc::Sender<Renewal>,
+}
+
 /// Serves until it is dropped.
-pub(crate) async fn serve(mut listener: UnixListener, mut seat: Seat, changer: Arc<Changer>, allowed: Allowed) {
+pub(crate) async fn serve(ear: Arc<Ear>, mut seat: Seat, asked: Asked) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut clock = tokio::time::interval(SEAT);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = ear.accept() => accepted,
             _ = clock.tick() => {
                 if let Some(again) = seat.look() {
-                    listener = again;
+                    ear.becomes(again);
                 }
                 continue;
             }
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (changer, allowed) = (Arc::clone(&changer), allowed.clone());
+            Ok(stream) => {
+                let asked = asked.clone();
                 tokio::spawn(async move {
                     // What breaks off concerns whoever asked.
-                    if let Err(error) = connection(stream, &changer, &allowed).await {
+                    if let Err(error) = connection(stream, &asked).await {
                         tracing::debug!(%error, "a connection to the control socket ended");
                     }
                     drop(place);
@@ -172,15 +234,15 @@ pub(crate) async fn serve(mut listener: UnixListener, mut seat: Seat, changer: A
     }
 }
 
-async fn connection(stream: UnixStream, changer: &Arc<Changer>, allowed: &Allowed) -> io::Result<()> {
+async fn connection(stream: UnixStream, asked: &Asked) -> io::Result<()> {
     let user = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
-        let (answer, last) = if allowed.has(user) {
+        let (answer, last) = if asked.allowed.has(user) {
             match request(&mut reader).await? {
                 None => return Ok(()),
-                Some(Ok(request)) => (answer(request, changer).await, false),
+                Some(Ok(request)) => (answer(request, asked).await, false),
                 // What follows a line that is too long, or cut off, is not to be guessed.
                 Some(Err(refusal)) => (Answer::Refused(refusal), true),
             }
@@ -190,7 +252,15 @@ async fn connection(stream: UnixStream, changer: &Arc<Changer>, allowed: &Allowe
             (Answer::Refused(Refusal::new(Code::Forbidden, message)), true)
         };
         let line = answer.to_line().map_err(io::Error::other)?;
-        timeout(LINE_TIME, writer.write_all(&line)).await??;
+        dies::here("before", "answering");
+        let (first, rest) = line.split_at(line.len() / 2);
+        timeout(LINE_TIME, async {
+            writer.write_all(first).await?;
+            dies::here("after", "half an answer");
+            writer.write_all(rest).await
+        })
+        .await??;
+        dies::here("after", "answering");
         if last {
             return Ok(());
         }
@@ -219,13 +289,14 @@ async fn request(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Res
     })
 }
 
-async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
+async fn answer(line: Vec<u8>, Asked { changer, renewals, .. }: &Asked) -> Answer {
     // A table may be large; reading it is not a matter of the threads that pass bytes on.
     let read = tokio::task::spawn_blocking(move || Request::from_line(&line)).await;
     // Whoever tries is told, and nothing is wrong with what is served.
     let only_tried = matches!(read, Ok(Ok(Request::Try { .. })));
     let answer = match read {
-        Ok(Ok(Request::Status)) => Answer::Status(changer.status()),
+        Ok(Ok(Request::Status)) => Answer::Status(changer.status_of_all().await),
+        Ok(Ok(Request::Renew)) => renewed(renewals).await,
         Ok(Ok(Request::Metrics)) => match changer.metrics() {
             text if text.len() < bounds::BYTES / 2 => Answer::Metrics { text },
             text => {
@@ -251,6 +322,19 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
         tracing::warn!("a request on the control socket was refused: {message}");
     }
     answer
+}
+
+/// Has a successor started, and waits for it.
+async fn renewed(renewals: &mpsc::Sender<Renewal>) -> Answer {
+    let (tell, told) = oneshot::channel();
+    if renewals.try_send(tell).is_err() {
+        return Answer::Refused(Refusal::new(Code::Busy, "another process is taking over already; ask again"));
+    }
+    match told.await {
+        Ok(Ok(())) => Answer::Done { changed: true },
+        Ok(Err(message)) => Answer::Refused(Refusal::new(Code::NotRenewed, message)),
+        Err(_) => Answer::Refused(Refusal::new(Code::Ending, "the proxy ends; ask the next one")),
+    }
 }
 
 #[cfg(test)]

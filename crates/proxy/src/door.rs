@@ -3,7 +3,8 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    os::fd::{AsFd as _, OwnedFd},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Place {
 pub(crate) struct Door {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// The listener once more, for a process that takes over.
+    shared: Arc<OnceLock<OwnedFd>>,
 }
 
 /// Listens. `[::]` takes IPv6 only, so that it can be had beside `0.0.0.0`.
@@ -82,6 +85,8 @@ impl Door {
     ) -> Door {
         let pause = if may_wait { STAND_IN_PAUSE } else { BIND_PAUSE };
         let (stop, mut stopped) = watch::channel(false);
+        let shared = Arc::new(OnceLock::new());
+        let share = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let listener = match listener {
                 Some(listener) => Some(listener),
@@ -93,12 +98,21 @@ impl Door {
             if let (Some(listener), Some(listening)) = (listener, house.board.listening(serves)) {
                 let door = (address == serves).then(|| Arc::clone(&listening.door));
                 drop(listening);
+                match listener.as_fd().try_clone_to_owned() {
+                    Ok(descriptor) => drop(share.set(descriptor)),
+                    Err(error) => tracing::warn!("{address} could not be handed over to another process: {error}"),
+                }
                 door.iter().for_each(|door| door.listening.store(true, Relaxed));
                 receive((address, serves), listener, &house, stopped).await;
                 door.iter().for_each(|door| door.listening.store(false, Relaxed));
             }
         });
-        Door { stop, task }
+        Door { stop, task, shared }
+    }
+
+    /// Its listener, for a process that takes over; `None`: it has none yet.
+    pub(crate) fn listener(&self) -> io::Result<Option<OwnedFd>> {
+        self.shared.get().map(OwnedFd::try_clone).transpose()
     }
 
     /// Listens no longer. What the kernel had taken until then is served.
@@ -107,6 +121,13 @@ impl Door {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "a fault in turnout-proxy itself");
         }
+    }
+}
+
+/// Waits until this process is the service.
+async fn is_main(main: &mut watch::Receiver<bool>) {
+    if main.wait_for(|main| *main).await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -138,12 +159,16 @@ async fn receive(
     mut stopped: watch::Receiver<bool>,
 ) {
     let at_door = Arc::new(Semaphore::new(house.places_at_door));
-    let mut crowded = false;
-    handed::leave(&listener, address);
+    let (mut crowded, mut left, mut main) = (false, false, house.main.clone());
     loop {
         let (client, peer) = tokio::select! {
             biased;
             () = told(&mut stopped) => break,
+            () = is_main(&mut main), if !left => {
+                handed::leave(&listener, address);
+                left = true;
+                continue;
+            }
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -173,10 +198,24 @@ async fn receive(
             }
         };
         let Some(places) = places else {
-            break_off(&client);
+            if *house.main.borrow() {
+                break_off(&client);
+            } else {
+                // It was taken here, so that no other process has it.
+                let (house, at_door) = (Arc::clone(house), Arc::clone(&at_door));
+                tokio::spawn(async move {
+                    if let Some(places) = waiting(&house, &at_door).await {
+                        serve(client, peer, serves, places, &house);
+                    }
+                });
+            }
             break;
         };
         serve(client, peer, serves, places, house);
+    }
+    // Another process listens with the same socket, and takes what the kernel has.
+    if !*house.main.borrow() {
+        return;
     }
     // What the kernel has taken is ours: nobody else would answer it.
     let Ok(listener) = listener.into_std() else { return };

@@ -24,4 +24,7 @@ pub(crate) struct House {
     pub(crate) cut: watch::Receiver<bool>,
     /// Turns true when no connections are taken any more, and open ones are to end where they can.
     pub(crate) ending: watch::Receiver<bool>,
+    /// Whether this process is the one that the service manager knows as the service: it alone speaks to it. It is not before it
+    /// has taken over, and when another one has.
+    pub(crate) main: watch::Receiver<bool>,
 }

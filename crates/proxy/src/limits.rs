@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for all else: listeners, the control socket, the route file, the runtime.
-const OTHERS: u64 = 64 + turnout_traffic::bounds::ROUTES as u64;
+/// Descriptors for all else: listeners, each twice, the control socket, the route file, the runtime.
+const OTHERS: u64 = 64 + 2 * turnout_traffic::bounds::ROUTES as u64;
 
 /// Raises the process's own limit as far as it may, and gives the number of connections that fit, at most `wanted`.
 pub(crate) fn connections(wanted: u32) -> u32 {

@@ -3,14 +3,15 @@
 //! It knows neither git, nor the store, nor the engine, nor Compose: a route table (crate `turnout-traffic`), which it keeps
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
-//! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
+//! From the ground up: `limits`, `dies` (points at which a test has it die), `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
 //! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`,
 //! `preamble` (PROXY protocol), `hello` (a TLS client's first words), `challenges` and `certificates`
 //! (obtained by ACME), `arrives` (whose a connection is, and which host it names),
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1 and HTTP/2), `house` (what all share), `door`
-//! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
-//! listener), `run`.
+//! (a listener), `change` (from one table to the next), `overlap` (from one process to the next), `control` (the socket),
+//! `scrape` (the metrics' listener), `renew` (asks for a successor), `start` (what it
+//! begins with), `run`.
 
 mod access;
 mod args;
@@ -22,6 +23,7 @@ mod change;
 mod control;
 mod counts;
 mod date;
+mod dies;
 mod door;
 mod handed;
 mod hello;
@@ -29,13 +31,16 @@ mod house;
 mod http;
 mod limits;
 mod metrics;
+mod overlap;
 mod pass;
 mod preamble;
+mod renew;
 mod route_file;
 mod run;
 mod scrape;
 mod socket;
 mod standing;
+mod start;
 mod tls;
 mod worker;
 
@@ -48,7 +53,9 @@ use args::{Args, Command};
 fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
+        Command::Run(_) if overlap::is_launched() => overlap::launch(),
         Command::Run(settings) => run::run(*settings),
+        Command::Renew { socket } => renew::ask(&socket),
         Command::Redirect => turnout_nat::serve(),
         Command::Check { file } => check(&file),
     };

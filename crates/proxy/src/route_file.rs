@@ -6,10 +6,13 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read as _, Write as _},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use turnout_traffic::{Mistakes, RouteFile, bounds, control::Origin};
+
+use crate::dies;
 
 const CURRENT: &str = "routes.json";
 const PREVIOUS: &str = "routes.previous.json";
@@ -50,8 +53,18 @@ pub(crate) struct Keeper {
     kept: Option<Vec<u8>>,
     /// `routes.json` is not what is served; it is put aside, not written over.
     foreign: bool,
-    /// Held until the end.
-    _lock: File,
+    /// Held until the end, or until another process has taken over, which has the same one.
+    lock: Option<File>,
+}
+
+/// What a process that takes over keeps the route file with.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) lock: OwnedFd,
+    /// See [`Keeper`].
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// See [`Keeper`].
+    pub(crate) foreign: bool,
 }
 
 impl Keeper {
@@ -98,7 +111,26 @@ impl Keeper {
             }
         }
         let (kept, served) = found.map_or((None, RouteFile::default()), |(bytes, served)| (Some(bytes), served));
-        Ok((Keeper { directory: directory.to_path_buf(), kept, foreign, _lock: lock }, served, origin))
+        Ok((Keeper { directory: directory.to_path_buf(), kept, foreign, lock: Some(lock) }, served, origin))
+    }
+
+    /// Keeps it on for a process that did so until now: the same lock, which was free at no moment.
+    pub(crate) fn go_on(directory: &Path, Kept { lock, bytes, foreign }: Kept) -> Keeper {
+        Keeper { directory: directory.to_path_buf(), kept: bytes, foreign, lock: Some(lock.into()) }
+    }
+
+    /// For a process that takes over, while this one still keeps it.
+    ///
+    /// # Errors
+    /// Where there is no descriptor more.
+    pub(crate) fn to_hand_over(&self) -> io::Result<Kept> {
+        let lock = self.lock.as_ref().ok_or_else(|| io::Error::other("another process keeps it"))?;
+        Ok(Kept { lock: lock.try_clone()?.into(), bytes: self.kept.clone(), foreign: self.foreign })
+    }
+
+    /// Another process keeps it from now on: this one never writes again.
+    pub(crate) fn leave(&mut self) {
+        self.lock = None;
     }
 
     /// Reads the route file again.
@@ -124,7 +156,12 @@ impl Keeper {
         let nothing = |error: io::Error| {
             NotWritten::Nothing(format!("the route file in {} cannot be written: {error}", self.directory.display()))
         };
+        if self.lock.is_none() {
+            return Err(nothing(io::Error::other("another process of turnout-proxy has taken over")));
+        }
+        dies::here("before", "writing the new route file");
         self.put(NEW, bytes).map_err(nothing)?;
+        dies::here("after", "writing the new route file");
         if self.foreign {
             match fs::rename(path(CURRENT), path(BROKEN)) {
                 Ok(()) => tracing::warn!("{CURRENT} was not what is served; it is {BROKEN} now"),
@@ -137,10 +174,13 @@ impl Keeper {
             self.put(NEW_PREVIOUS, kept).map_err(nothing)?;
             fs::rename(path(NEW_PREVIOUS), path(PREVIOUS)).map_err(nothing)?;
         }
+        dies::here("before", "renaming the route file");
         fs::rename(path(NEW), path(CURRENT)).map_err(nothing)?;
+        dies::here("after", "renaming the route file");
         self.kept = Some(bytes.to_vec());
         self.foreign = false;
         let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        dies::here("after", "syncing the directory");
         synced.map_err(|error| {
             NotWritten::NotDurable(format!("the disk did not say that it has the route file: {error}; ask again"))
         })
@@ -249,6 +289,22 @@ mod tests {
         let second = Keeper::open(directory.path()).map(drop).expect_err("it is locked");
         assert!(second.starts_with("another turnout-proxy has the state directory"), "{second}");
         drop(first);
+        Keeper::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn the_right_to_write_goes_over_and_the_lock_is_free_at_no_moment() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut old, ..) = Keeper::open(directory.path()).unwrap();
+        old.write(&bytes(1)).unwrap();
+        let mut new = Keeper::go_on(directory.path(), old.to_hand_over().unwrap());
+        old.leave();
+        assert!(Keeper::open(directory.path()).is_err(), "the lock went along");
+        assert!(matches!(old.write(&bytes(9)), Err(NotWritten::Nothing(_))) && old.to_hand_over().is_err());
+        new.write(&bytes(2)).unwrap();
+        assert_eq!(fs::read(directory.path().join(CURRENT)).unwrap(), bytes(2));
+        assert_eq!(fs::read(directory.path().join(PREVIOUS)).unwrap(), bytes(1));
+        drop((old, new));
         Keeper::open(directory.path()).unwrap();
     }
 }

@@ -158,7 +158,10 @@ impl SteerError {
     pub(crate) fn passes(&self) -> bool {
         match self {
             SteerError::Silent { .. } | SteerError::Broken { .. } => true,
-            SteerError::Refused(Refusal { code, .. }) => matches!(code, Code::Unknown | Code::NotDurable | Code::Busy),
+            SteerError::Refused(Refusal { code, .. }) => {
+                // One that ends did nothing of it, and the next one is there soon.
+                matches!(code, Code::Unknown | Code::NotDurable | Code::Busy | Code::Ending)
+            }
             _ => false,
         }
     }
@@ -175,7 +178,8 @@ impl SteerError {
                 | Code::Conflict
                 | Code::CannotListen
                 | Code::NotKept
-                | Code::Forbidden => true,
+                | Code::Forbidden
+                | Code::NotRenewed => true,
                 Code::NotDurable | Code::Unknown | Code::Busy | Code::Ending => false,
             },
             _ => false,
@@ -194,7 +198,13 @@ fn advice(code: Code) -> &'static str {
         Code::Version | Code::Later | Code::Malformed => "; a newer turnout-proxy may be needed",
         Code::CannotListen => "; find out who has the address (`ss -ltnp`), and end that first",
         Code::NotKept => "; its disk may be full, or the folder of its route file not writable",
-        Code::Mistaken | Code::NotDurable | Code::Unknown | Code::Busy | Code::Ending | Code::Forbidden => "",
+        Code::Mistaken
+        | Code::NotDurable
+        | Code::Unknown
+        | Code::Busy
+        | Code::Ending
+        | Code::Forbidden
+        | Code::NotRenewed => "",
     }
 }
 

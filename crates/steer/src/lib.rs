@@ -7,11 +7,13 @@
 mod error;
 mod log_end;
 mod program;
+mod renew;
 mod start;
 mod steer;
 mod wire;
 
 pub use error::SteerError;
 pub use program::program_beside;
+pub use renew::ProgramFile;
 pub use start::{Ensured, Start, ensure};
 pub use steer::{Applied, Steer};

@@ -8,7 +8,8 @@ use std::{
 
 use crate::SteerError;
 
-const NAME: &str = "turnout-proxy";
+/// What the program is called.
+pub(crate) const NAME: &str = "turnout-proxy";
 
 /// `turnout-proxy` beside this program, else in a folder of `PATH`.
 ///

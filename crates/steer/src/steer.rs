@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 /// How long an apply is asked for again. A lane waits for it.
 pub(crate) const AGAIN: Duration = Duration::from_secs(30);
+/// How long a proxy that ends is asked again, for the next one to answer.
+const NEXT: Duration = Duration::from_secs(2);
 /// Pauses between two tries: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -173,7 +175,16 @@ impl Steer {
     }
 
     async fn ask(&self, request: &Request, asked: &str) -> Result<Answered, SteerError> {
-        wire::ask(&self.socket, request, asked, PATIENCE).await
+        let end = Instant::now() + NEXT;
+        loop {
+            match wire::ask(&self.socket, request, asked, PATIENCE).await {
+                // Nothing was done: another process takes over, or is started.
+                Err(SteerError::Refused(Refusal { code: Code::Ending, .. })) if Instant::now() < end => {
+                    sleep_until(Instant::now() + PAUSES.0).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Asks again until an answer says what is. A proxy that went away in between may come back; one that was not there from
@@ -207,7 +218,7 @@ impl Steer {
         }
     }
 
-    fn other(&self, asked: &str, answer: &Answer) -> SteerError {
+    pub(crate) fn other(&self, asked: &str, answer: &Answer) -> SteerError {
         let said = match answer {
             Answer::Applied { .. } => "applied",
             Answer::Status(_) => "status",

@@ -39,6 +39,9 @@ pub enum Request {
     },
     /// The route file is to be read again; somebody replaced it.
     Reload,
+    /// A new process of the program is to take over, with all listeners, and this one to serve what it has to its end.
+    /// [`Code::NotRenewed`] says that this one serves on.
+    Renew,
     /// What is served, and how much is open.
     Status,
     /// The same in figures, as Prometheus reads them.
@@ -106,6 +109,7 @@ enum Written<'r> {
         routes: &'r [Route],
     },
     Reload,
+    Renew,
     Status,
     Metrics,
     Counters {
@@ -152,6 +156,7 @@ impl Request {
                 Written::Apply { repository, generation: *generation, revision: *revision, routes }
             }
             Request::Reload => Written::Reload,
+            Request::Renew => Written::Renew,
             Request::Status => Written::Status,
             Request::Metrics => Written::Metrics,
             Request::Counters { repository } => Written::Counters { repository },
@@ -190,6 +195,7 @@ impl Request {
         let request = match word.as_str() {
             "apply" => reading.apply(&tree),
             "reload" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Reload),
+            "renew" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Renew),
             "status" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Status),
             "metrics" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Metrics),
             "counters" => reading.of_one(&tree).map(|repository| Request::Counters { repository }),
@@ -212,7 +218,7 @@ impl Request {
 }
 
 /// For whoever asks for something else.
-const KNOWN: &str = "apply, reload, status, metrics, counters, hold, resume, maintain, try, authority";
+const KNOWN: &str = "apply, reload, renew, status, metrics, counters, hold, resume, maintain, try, authority";
 
 impl Reading {
     fn of_one(&mut self, tree: &Tree) -> Option<String> {
@@ -392,6 +398,8 @@ pub enum Code {
     Ending,
     /// Whoever asks may not.
     Forbidden,
+    /// No other process has taken over. Nothing was changed.
+    NotRenewed,
 }
 
 /// What is served, and how much is open.

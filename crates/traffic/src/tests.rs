@@ -535,7 +535,7 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status, metrics, counters, hold, resume, maintain, try, authority",
+            "`stauts` is not known; known are: apply, reload, renew, status, metrics, counters, hold, resume, maintain, try, authority",
         ),
         (json!({"version": 1, "request": "counters"}).to_string(), Code::Mistaken, "repository: is missing"),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),

@@ -42,6 +42,9 @@ impl Deployer {
         match steer.status().await {
             Ok(status) => {
                 obtained::tell(settings, &steer, &status).await;
+                if !is_managed() {
+                    self.renewals.look(&steer).await;
+                }
                 return Ok(steer);
             }
             Err(error) if error.is_absent() && !is_managed() => {}

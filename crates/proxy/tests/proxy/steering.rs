@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 use tempfile::TempDir;
-use turnout_steer::{Applied, Ensured, Start, Steer, SteerError, ensure};
+use turnout_steer::{Applied, Ensured, ProgramFile, Start, Steer, SteerError, ensure};
 use turnout_traffic::{
     CertificateFiles,
     control::{Code, Shown},
@@ -326,4 +326,41 @@ fn it_outlives_its_starter() {
     kill_process(process(Some(pid)), Signal::HUP).unwrap();
     until("it says that it was told", || home.said("SIGHUP") == 1);
     assert!(TcpStream::connect(listen).is_ok() && state(pid).is_some());
+}
+
+/// As after an upgrade where no service manager runs it.
+#[test]
+fn another_program_takes_over_from_one_that_was_replaced() {
+    let (red, listen, home) = (Container::named("red"), free_address(), Home::new());
+    let program = home.logs.path().join("turnout-proxy");
+    let put = || {
+        let new = home.logs.path().join("new");
+        // Not by this process, of which another thread may be starting a program: what is written is not run.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_turnout-proxy")).arg(&new).status().unwrap();
+        assert!(copied.success());
+        fs::rename(new, &program).unwrap();
+    };
+    put();
+    let start = Start { program: program.clone(), ..home.start() };
+    run(async {
+        let first = ensure(&start).await.unwrap();
+        let wanted = repository(1, &json!([route(listen, "red", 1, red.address)]));
+        first.steer.apply("shop", &wanted).await.unwrap();
+        let mut client = Client::to(listen);
+        assert_eq!(client.line(), "red");
+        assert_eq!(first.steer.program().await.unwrap(), ProgramFile::at(&program));
+        put();
+        let (running, present) = (first.steer.program().await.unwrap(), ProgramFile::at(&program));
+        assert!(running.is_some() && running != present);
+        assert!(first.steer.renew().await.unwrap());
+        assert_eq!(first.steer.program().await.unwrap(), present);
+        let second = ensure(&start).await.unwrap();
+        assert!(!second.started && second.pid.is_some() && second.pid != first.pid, "{second:?}");
+        assert_eq!((client.echo("still"), Client::to(listen).line()), ("still".to_owned(), "red".to_owned()));
+        // The new one dies: neither its lock nor its socket is held by the one before.
+        kill_process(process(second.pid), Signal::KILL).unwrap();
+        let third = ensure(&start).await.unwrap();
+        assert!(third.started, "{third:?}");
+        assert_eq!((client.echo("still"), Client::to(listen).line()), ("still".to_owned(), "red".to_owned()));
+    });
 }

@@ -71,6 +71,17 @@ impl Place {
         self.state().join("routes.previous.json")
     }
 
+    /// Processes of the proxy that have their files here; one that took over is nobody's child.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let state = self.state().into_os_string().into_string().unwrap();
+        let all = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let said = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            // One that has ended and was not waited for says nothing.
+            said.split('\0').any(|word| word == state).then(|| entry.file_name().to_str()?.parse().ok())?
+        });
+        all.collect()
+    }
+
     /// What is on the disk.
     pub(crate) fn kept(&self) -> RouteFile {
         RouteFile::from_bytes(&std::fs::read(self.route_file()).unwrap()).unwrap()
@@ -110,6 +121,14 @@ impl Place {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
         Proxy { child, lines, said: Vec::new(), read: 0, socket: self.socket() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 
@@ -153,6 +172,23 @@ impl Proxy {
     /// One request, one answer.
     pub(crate) fn ask(&self, request: &Value) -> Value {
         asked(&self.socket, format!("{request}\n").as_bytes())
+    }
+
+    /// Says this, which may be the last that it hears.
+    pub(crate) fn tells(&self, request: &Value) {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = stream.write_all(format!("{request}\n").as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+
+    /// Has another process take over.
+    pub(crate) fn renew(&self) -> Value {
+        self.ask(&json!({"version": 1, "request": "renew"}))
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
     }
 
     pub(crate) fn status(&self) -> Value {

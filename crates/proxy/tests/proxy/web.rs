@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Container, PATIENCE, Place, Proxy, free_address, own_ip, route};
+use crate::support::{Container, PATIENCE, Place, Proxy, free_address, own_ip, route};
 
 /// A message as it came.
 #[derive(Debug, Clone, Default)]
@@ -204,10 +204,15 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn to(address: SocketAddr) -> Browser {
-        let Client(to) = Client::to(address);
-        to.set_nodelay(true).unwrap();
-        to.set_write_timeout(Some(PATIENCE)).unwrap();
-        Browser { from: BufReader::new(to.try_clone().unwrap()), to }
+        Browser::try_to(address).unwrap()
+    }
+
+    pub(crate) fn try_to(address: SocketAddr) -> io::Result<Browser> {
+        let to = TcpStream::connect_timeout(&address, PATIENCE)?;
+        to.set_read_timeout(Some(PATIENCE))?;
+        to.set_nodelay(true)?;
+        to.set_write_timeout(Some(PATIENCE))?;
+        Ok(Browser { from: BufReader::new(to.try_clone()?), to })
     }
 
     pub(crate) fn says(&mut self, text: &str) {
