@@ -16,6 +16,7 @@ use super::{
 use crate::{
     board::{Board, Claim, Listening, Serving, Waiting},
     pass::{ACCEPT, HOLD_TIME, PATIENCE, PAUSE},
+    socket::is_lost,
 };
 
 const CROWDED: Own = Own::again(503, "as many requests wait here as may; try again");
@@ -179,6 +180,8 @@ impl Finder {
         let mut deadline = Instant::now() + PATIENCE;
         let mut tried: Vec<SocketAddr> = lost.into_iter().collect();
         let mut waits = None;
+        // Nothing that was tried is on a network of this machine: nobody comes back there.
+        let mut lost = true;
         loop {
             let claim = match claimed.take() {
                 Some(claim) => Some(claim),
@@ -214,12 +217,16 @@ impl Finder {
                 match outcome {
                     Ok(outcome) => {
                         let error = outcome.err();
+                        lost &= error.as_ref().is_some_and(is_lost);
                         tracing::debug!(target = %claim.target(), ?error, "a container does not take connections");
                     }
-                    Err(_) => tracing::debug!(target = %claim.target(), "a container takes no connection in time"),
+                    Err(_) => {
+                        lost = false;
+                        tracing::debug!(target = %claim.target(), "a container takes no connection in time");
+                    }
                 }
                 tried.push(claim.target());
-            } else if tried.is_empty() || Instant::now() + PAUSE >= deadline {
+            } else if tried.is_empty() || lost || Instant::now() + PAUSE >= deadline {
                 self.unavailable(board);
                 return Err(NO_TARGET);
             } else {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::Shutdown,
+    net::{Ipv4Addr, Shutdown, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -170,6 +170,31 @@ fn without_a_container_it_is_a_503_that_says_when_to_ask_again() {
     let red = Web::named("red");
     proxy.apply("shop", 2, &json!([http(listen, "red", 2, red.address())]));
     assert_eq!(browser.get("/").status(), 200);
+}
+
+/// A container at an address that other machines could have: where this one has none, at its own.
+fn web_on_a_network() -> Web {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = socket.connect("10.255.77.3:9").and_then(|()| socket.local_addr());
+    Web::named_at("red", own.map_or(Ipv4Addr::LOCALHOST.into(), |own| own.ip()))
+}
+
+#[test]
+fn nothing_is_sent_to_a_network_that_is_not_on_this_machine() {
+    // What a removed bridge had: the default route would lead there, and somebody else might answer.
+    let (_place, proxy, listen) = before("10.255.77.3:8000".parse().unwrap(), &[]);
+    let since = Instant::now();
+    let mut browser = Browser::to(listen);
+    assert_eq!(browser.get("/").status(), 503);
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    // An address of this machine's own networks is served, and one that is lost is passed over.
+    let red = web_on_a_network();
+    let mut route = http(listen, "red", 2, red.address());
+    route["colours"][0]["targets"].as_array_mut().unwrap().push(json!("10.255.77.3:8000"));
+    proxy.apply("shop", 2, &json!([route]));
+    for _ in 0..4 {
+        assert_eq!(browser.get("/").status(), 200);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, SystemTime},
@@ -118,9 +118,13 @@ pub(crate) struct Web {
 
 impl Web {
     pub(crate) fn named(name: &'static str) -> Web {
+        Web::named_at(name, own_ip().into())
+    }
+
+    pub(crate) fn named_at(name: &'static str, at: IpAddr) -> Web {
         let seen = Seen::default();
         let kept = Arc::clone(&seen);
-        let container = Container::of((own_ip(), 0).into(), move |stream| {
+        let container = Container::of((at, 0).into(), move |stream| {
             let _ = serve(name, &stream, &kept);
         });
         Web { container, seen }
