@@ -56,7 +56,15 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
-    line(in_place, "runs in place, and hands over to the next colour")?;
+    match still.as_slice() {
+        down if live.is_none() && !down.is_empty() => {
+            let what = down.join(", ");
+            let what = escape_controls(&what);
+            let said = format!("STANDS STILL IN PART: {what}; `turnout compose --repo {repo} up -d` starts it");
+            line(in_place, &said)?;
+        }
+        _ => line(in_place, "runs in place, and hands over to the next colour")?,
+    }
     line(leaving, "is to run in place again: `switch` was taken out, and the colours hand over to it")?;
     line(next, &next_said(repo, status))?;
     let kept_until = previous.as_ref().and_then(|previous| previous.kept_until);

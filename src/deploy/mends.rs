@@ -97,6 +97,11 @@ impl Mends {
         known.told.insert(repo.to_owned(), failure.to_owned()).as_deref() != Some(failure)
     }
 
+    /// Whether it came to nothing before, and that was said.
+    pub(super) fn is_told(&self, repo: &str) -> bool {
+        self.lock().told.contains_key(repo)
+    }
+
     /// Only whole values are written under this lock.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -142,7 +147,9 @@ mod tests {
         assert!(mends.failed("shop", "routes are old", "the engine does not answer"));
         assert!(!mends.failed("shop", "routes are old", "the engine does not answer"));
         assert!(mends.failed("shop", "routes are old", "the proxy does not answer"));
+        assert!(mends.is_told("shop"));
         mends.done("shop");
+        assert!(!mends.is_told("shop"));
         assert!(mends.failed("shop", "routes are old", "the proxy does not answer"));
         assert_eq!(mends.wanted(), ["shop"]);
     }

@@ -9,7 +9,7 @@ use super::{
     colours::{Stands, still, taken},
     stills::News,
 };
-use crate::store::StoreError;
+use crate::store::{ColourRecord, ColourStanding, StoreError};
 
 /// Pause after a look: a deployment makes many events.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -47,26 +47,32 @@ impl Deployer {
             colours.entry(one.repo.clone()).or_default().all.push(one);
         }
         let list = self.planner.repos.current();
-        colours.retain(|repo, stands| stands.live().is_some() && list.repos.by_name(repo).is_some());
+        colours.retain(|repo, stands| stands.live().or(stands.in_place()).is_some() && list.repos.by_name(repo).is_some());
         self.stills.keep(|repo| colours.contains_key(repo));
         for (name, stands) in &colours {
             let rollout = self.store.rollout(name).await?;
-            let (Some(repo), Some(live)) = (list.repos.by_name(name), stands.live()) else { continue };
+            let runs = stands.live().or(stands.in_place());
+            let (Some(repo), Some(runs)) = (list.repos.by_name(name), runs) else { continue };
             let Some(seen) = still(stands, &rollout, &repo.project, &stacks) else {
                 self.stills.not_seen(name, Instant::now());
                 continue;
             };
             let seen = taken(stands, seen).await;
-            tell(name, &live.project, &self.stills.note(name, seen, Instant::now()));
+            let news = self.stills.note(name, seen, Instant::now());
+            tell(name, runs, &news);
         }
         Ok(())
     }
 }
 
-fn tell(repo: &str, live: &str, news: &News) {
+fn tell(repo: &str, runs: &ColourRecord, news: &News) {
     let News { still: [own, stays], again } = news;
+    let live = &runs.project;
     let remedy = format!("`turnout deploy {repo}` has it run again");
-    if !own.is_empty() {
+    if !own.is_empty() && runs.standing == ColourStanding::InPlace {
+        let remedy = format!("`turnout compose --repo {repo} up -d` starts it");
+        tracing::warn!(repo, "{live} was on its way out and stands still in part: {}; {remedy}", own.join(", "));
+    } else if !own.is_empty() {
         tracing::warn!(repo, "{live} is live and stands still in part: {}; {remedy}", own.join(", "));
     }
     if !stays.is_empty() {

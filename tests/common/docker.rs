@@ -99,6 +99,22 @@ pub fn wait_for_page(project: &str, service: &str, port: u16, path: &str, text: 
     })
 }
 
+/// Removes a network, once the engine lets it go: as `docker network prune` does where all that is in it is stopped.
+pub fn remove_network(name: &str) {
+    wait_until(&format!("network {name} to be nobody's"), PATIENCE, || {
+        block_on(async { connect().await.remove_network(name).await }).map_err(|error| error.to_string())
+    });
+}
+
+/// Removes what of a project stands still, as `docker container prune` does.
+pub fn remove_stopped(project: &str) {
+    for one in containers(project) {
+        // What runs is refused.
+        let options = q::RemoveContainerOptionsBuilder::new().force(false).build();
+        let _ = block_on(async { connect().await.remove_container(&one.id.unwrap_or_default(), Some(options)).await });
+    }
+}
+
 async fn list(docker: &Docker, project: &str) -> Vec<ContainerSummary> {
     let options = q::ListContainersOptionsBuilder::new().all(true).filters(&of(project)).build();
     docker.list_containers(Some(options)).await.expect("list containers")

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{common, e2e_support};
-use common::{PATIENCE, daemon::Daemon, wait_until};
+use common::{PATIENCE, daemon::Daemon, docker, wait_until};
 use e2e_support::{
     file_in,
     kernel::{self, Outside, Rule, rules},
@@ -19,6 +19,8 @@ use e2e_support::{
 
 /// Clients that ask all the while.
 const CLIENTS: usize = 8;
+const APP: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
+const NEVER_READY: &str = "mkdir -p /www\nexec sleep 1000\n";
 const SWITCH: &str = "{ bake: 1s, health: { path: /, timeout: 5s } }";
 
 #[test]
@@ -75,6 +77,51 @@ fn without_the_kernel_a_stack_in_place_hands_over_and_one_that_is_not_ready_give
     load.wait_for("two", 50);
     assert_eq!(load.end().bad, Vec::<String>::new());
     handed_over(&shop, &daemon);
+}
+
+#[test]
+fn a_stack_in_place_whose_network_is_removed_during_the_change_over_comes_back() {
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = in_place(&shop, &[]);
+    let red = shop.site.red();
+    fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+    shop.site.write("app.sh", NEVER_READY);
+    let id = shop.site.push_to(&daemon, "Broken");
+    docker::remove_network(&format!("{red}_default"));
+    daemon.expect_failure(id);
+    let load = Load::on(shop.web, CLIENTS);
+    load.wait_for("one", 50);
+    assert_eq!(load.end().bad, Vec::<String>::new());
+    assert_eq!(["web", "worker", "db"].map(|service| shop.running(&red, service)), [1, 1, 1]);
+    assert_eq!(daemon.output().matches("was on its way out").count(), 0, "{}", daemon.output());
+
+    // It is the project's own network: a deployment finds nothing to be made anew in it.
+    fs::write(daemon.repos_yaml(), shop.site.entry(&[])).unwrap();
+    shop.site.write("app.sh", APP);
+    let plan = e2e_support::all_of(&daemon.turnout(&["plan", &shop.site.name]));
+    assert!(!plan.contains("network"), "{plan}");
+}
+
+#[test]
+fn a_stack_in_place_that_is_cleared_away_during_the_change_over_is_told_of() {
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = in_place(&shop, &[]);
+    let red = shop.site.red();
+    fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+    shop.site.write("app.sh", NEVER_READY);
+    let id = shop.site.push_to(&daemon, "Broken");
+    docker::remove_network(&format!("{red}_default"));
+    docker::remove_stopped(&red);
+    daemon.expect_failure(id);
+    let log = e2e_support::all_of(&daemon.turnout(&["logs", &id.to_string()]));
+    let remedy = format!("what now: of {red}, ");
+    assert!(log.contains(&remedy) && log.contains(&format!("`turnout compose --repo {} up -d`", shop.site.name)), "{log}");
+    assert!(!log.contains("what was live before stays live"), "{log}");
+
+    shop.site.write("app.sh", APP);
+    daemon.expect_success(shop.push(&daemon, "two"));
+    let load = Load::on(shop.web, CLIENTS);
+    load.wait_for("two", 50);
 }
 
 #[test]

@@ -111,6 +111,23 @@ fn the_way_back_is_one_move_while_it_bakes_and_a_start_afterwards() {
 }
 
 #[test]
+fn a_kept_colour_whose_network_was_removed_is_brought_back() {
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = shop.serve("{ bake: 1s }", &[]);
+    let red = shop.site.red();
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    daemon.expect_success(shop.push(&daemon, "two"));
+    shop.at_rest(&red);
+    docker::remove_network(&format!("{red}_default"));
+    let said = all_of(&daemon.turnout(&["rollback", &shop.site.name]));
+    assert!(said.contains("was brought back and is live"), "{said}\n{}", daemon.output());
+    let load = Load::on(shop.web, CLIENTS);
+    load.wait_for("one", 20);
+    assert_eq!(load.end().bad, Vec::<String>::new());
+    assert_eq!((shop.running(&red, "web"), shop.workers()), (1, 1));
+}
+
+#[test]
 fn a_colour_that_falls_while_it_bakes_is_taken_back() {
     let shop = Switched::new("one");
     let (_proxy, daemon) = shop.serve("{ bake: 1h }", &[]);

@@ -229,6 +229,8 @@ pub enum Refusal {
     NoSuchContainer,
     /// The container is connected to the network already.
     EndpointExists,
+    /// A network on which the container hangs is gone.
+    NoSuchNetwork,
 }
 
 impl Refusal {
@@ -255,6 +257,8 @@ impl Refusal {
             Refusal::NameTaken(bearer.chars().filter(char::is_ascii_hexdigit).take(64).collect())
         } else if says("already exists in network") {
             Refusal::EndpointExists
+        } else if says("network ") && says(" not found") {
+            Refusal::NoSuchNetwork
         } else {
             return None;
         })
@@ -274,7 +278,8 @@ impl Refusal {
             | Refusal::NameTaken(_)
             | Refusal::RemovalInProgress
             | Refusal::NoSuchContainer
-            | Refusal::EndpointExists => return None,
+            | Refusal::EndpointExists
+            | Refusal::NoSuchNetwork => return None,
         })
     }
 }
@@ -306,6 +311,7 @@ mod tests {
                 Some(Refusal::NoAddressPool),
             ),
             ("endpoint with name a already exists in network b".to_owned(), Some(Refusal::EndpointExists)),
+            ("network e6d0551b not found".to_owned(), Some(Refusal::NoSuchNetwork)),
             ("removal of container a is already in progress".to_owned(), Some(Refusal::RemovalInProgress)),
             ("something else".to_owned(), None),
         ] {

@@ -86,11 +86,11 @@ fn anonymous(mount: MountPoint, host: &HostConfig) -> Option<Mount> {
 }
 
 /// What was asked for of a network, without what the engine made of it.
-fn asked(settings: EndpointSettings, id: &str) -> EndpointSettings {
-    let EndpointSettings { ipam_config, links, aliases, driver_opts, .. } = settings;
+pub(super) fn asked(settings: EndpointSettings, id: &str) -> EndpointSettings {
+    let EndpointSettings { ipam_config, links, aliases, driver_opts, gw_priority, .. } = settings;
     let own = |alias: &String| id.get(..SHORT) != Some(alias.as_str());
     let aliases = aliases.map(|aliases| aliases.into_iter().filter(own).collect());
-    EndpointSettings { ipam_config, links, aliases, driver_opts, ..EndpointSettings::default() }
+    EndpointSettings { ipam_config, links, aliases, driver_opts, gw_priority, ..EndpointSettings::default() }
 }
 
 impl Engine {

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::{
     ContainerRef, ContainerStatus, Engine, EngineError,
-    error::status_of,
+    error::{Refusal, status_of},
+    kept_networks::KeptNetwork,
     turns::{Needs, in_turn},
 };
 
@@ -158,11 +159,17 @@ impl Engine {
     }
 
     /// Starts the containers of these services again, service by service in the order given, each with its restart policy
-    /// back. Who runs already keeps running. Answers all containers of these services.
+    /// back. Who runs already keeps running. Networks of theirs that somebody removed meanwhile are made again from what is `kept`.
+    /// Answers all containers of these services.
     ///
     /// # Errors
     /// A service has no container any more ([`EngineError::Stale`]), or the engine refuses.
-    pub async fn wake(&self, project: &str, services: &[Wake]) -> Result<Vec<ContainerRef>, EngineError> {
+    pub async fn wake(
+        &self,
+        project: &str,
+        services: &[Wake],
+        kept: &[KeptNetwork],
+    ) -> Result<Vec<ContainerRef>, EngineError> {
         let all = self.containers(project, true).await?;
         let mut woken = Vec::new();
         for Wake { service, restart } in services {
@@ -170,21 +177,36 @@ impl Engine {
             if own.is_empty() {
                 return Err(EngineError::Stale(format!("{service} of {project} has no container any more")));
             }
-            let starts = own.into_iter().map(|one| async move {
+            let starts = own.iter().map(|one| async move {
                 self.set_restart(&one.id, &one.name, restart).await?;
-                let started = self.ask(self.docker().start_container(&one.id, None::<StartContainerOptions>)).await;
-                match started {
-                    Ok(()) => {}
-                    // It runs.
-                    Err(error) if status_of(&error) == Some(304) => {}
-                    Err(error) => return Err(EngineError::api(format!("start {}", one.name), error)),
-                }
-                Ok(ContainerRef { id: one.id.clone(), name: one.name.clone(), service: one.service.clone() })
+                self.start_still(one).await
             });
-            let started: Result<Vec<ContainerRef>, EngineError> = join_all(starts).await.into_iter().collect();
-            woken.extend(started?);
+            let started = join_all(starts).await;
+            for (one, started) in own.into_iter().zip(started) {
+                match started {
+                    // One after the other: a network is made once.
+                    Err(error) if error.refusal() == Some(&Refusal::NoSuchNetwork) => {
+                        for network in self.connect_anew((&one.id, &one.name), kept).await? {
+                            tracing::warn!("network {network} of {project} had been removed, and is made again");
+                        }
+                        self.start_still(one).await?;
+                    }
+                    started => started?,
+                }
+                woken.push(ContainerRef { id: one.id.clone(), name: one.name.clone(), service: one.service.clone() });
+            }
         }
         Ok(woken)
+    }
+
+    /// Starts one container, if it does not run.
+    async fn start_still(&self, one: &ContainerStatus) -> Result<(), EngineError> {
+        match self.ask(self.docker().start_container(&one.id, None::<StartContainerOptions>)).await {
+            Ok(()) => Ok(()),
+            // It runs.
+            Err(error) if status_of(&error) == Some(304) => Ok(()),
+            Err(error) => Err(EngineError::api(format!("start {}", one.name), error)),
+        }
     }
 
     /// Gives a container this restart policy. One that is gone has none.

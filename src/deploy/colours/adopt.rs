@@ -126,7 +126,8 @@ impl Deployer {
             name: wake.service,
             restart: wake.restart,
         });
-        let mut made = Made { services: services.collect(), ..Made::default() };
+        let networks = engine.kept_networks(&adopts.project).await?;
+        let mut made = Made { services: services.collect(), networks, ..Made::default() };
         // A proxy of others leads there by itself, to its last moment.
         let published = match way.steer.own() {
             Some(_) => engine.published(&adopts.project).await?,
@@ -293,7 +294,10 @@ impl Deployer {
         let mut made = Made::read(&old.made).map_err(Failure::new)?;
         let steer = lead.own().filter(|_| !made.routes.is_empty());
         let containers = engine.containers(&old.project, true).await?;
-        let wakes: Vec<Wake> = made.wakes(false);
+        let (wakes, gone): (Vec<Wake>, Vec<Wake>) = made
+            .wakes(false)
+            .into_iter()
+            .partition(|wake| containers.iter().any(|one| !one.oneoff && one.service == wake.service));
         let again = async {
             if wakes.iter().any(|wake| stands_still(&containers, &wake.service)) {
                 if let Some(steer) = steer {
@@ -304,7 +308,8 @@ impl Deployer {
                 // Never two of them on one volume.
                 let names: Vec<String> = wakes.iter().map(|wake| wake.service.clone()).collect();
                 engine.rest(&repo.project, &names).await?;
-                engine.wake(&old.project, &wakes).await?;
+                let woken = engine.wake(&old.project, &wakes, &made.networks).await;
+                woken.map_err(|error| Failure::from(error).hint(still_down(repo, &old.project, &names)))?;
                 reporter.info(format!("{} runs again as it was", old.project));
             }
             let Some(steer) = steer else { return Ok(()) };
@@ -331,7 +336,14 @@ impl Deployer {
             let none = crate::traffic::Repository { generation, revision, routes: Vec::new() };
             steer.apply(&repo.name, &none).await?;
         }
-        self.store.forget_in_place(&repo.name).await.map_err(|error| Failure::new(error.to_string()))
+        self.store.forget_in_place(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // As `docker system prune` does with what is stopped. Nobody but the user, or the next deployment, makes it anew.
+        let gone: Vec<String> = gone.into_iter().map(|wake| wake.service).collect();
+        let said = format!("somebody removed containers of {} meanwhile: {}", old.project, gone.join(", "));
+        Err(Failure::new(said).hint(still_down(repo, &old.project, &gone)))
     }
 
     /// Listeners that are the engine's again, with who has them now.
@@ -341,6 +353,15 @@ impl Deployer {
         }
         Ok(was.returned(returning(was, &engine.published(project).await?)))
     }
+}
+
+/// What to do where a stack in place could not be started again.
+fn still_down(repo: &Repo, project: &str, services: &[String]) -> String {
+    format!(
+        "of {project}, {} may stand still now; `turnout compose --repo {} up -d` starts it again",
+        services.join(", "),
+        repo.name
+    )
 }
 
 /// The route, with what is spoken there now.

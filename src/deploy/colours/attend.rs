@@ -65,6 +65,7 @@ impl Deployer {
             adopts: None,
             held: false,
             goes_back: false,
+            down: None,
             stands,
             live,
             colour,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     compose::{labels, model::Project},
     config::{Repo, Settings},
-    engine::Engine,
+    engine::{Engine, KeptNetwork},
     plan,
     store::Store,
     switch::{
@@ -112,7 +112,8 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
     let runs = what_runs(&moving.project, &derived);
-    let made = Made { snapshots: copies, runs, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
+    let networks = [KeptNetwork::all_of(&coloured.project), KeptNetwork::all_of(&stays)].concat();
+    let made = Made { snapshots: copies, runs, networks, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
     refuse_late_jobs(repo, &made)?;
     refuse_no_share(repo, &made)?;
     moving.project = coloured.project.clone();
@@ -378,6 +379,7 @@ fn made(
         reach: Reach::of(derived),
         canary: Canary::of(derived),
         runs: Vec::new(),
+        networks: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{canary::Canary, judged::Judged, reach::Reach};
 use crate::{
-    engine::Wake,
+    engine::{KeptNetwork, Wake},
     traffic::{
         Beyond, Colour, Protocol, ProxyProtocol, Repository, Route, RouteState, bounds,
         spot::{Host, Network, Prefix},
@@ -57,6 +57,10 @@ pub struct Made {
     /// What is to run as long as it is live; empty in a record of an earlier turnout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<MadeRuns>,
+    /// The networks of its project and of what stays beside it: whoever clears up the engine removes those of a stopped one. Empty in a
+    /// record of an earlier turnout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<KeptNetwork>,
 }
 
 /// A service that is to run as long as a colour is live: one of its own, or one of those that stay.
@@ -411,6 +415,7 @@ pub(super) mod tests {
             reach: Reach::default(),
             canary: Canary::default(),
             runs: Vec::new(),
+            networks: Vec::new(),
         }
     }
 

@@ -155,7 +155,10 @@ impl Deployer {
         match (stands.in_place(), stands.live()) {
             (Some(old), Some(live)) => self.finish_adoption(repo, steer, (old, live), engine, reporter).await?,
             (Some(old), None) => {
-                reporter.warn(format!("{} was on its way out when that was broken off", old.project));
+                // It is tried again every two seconds: what keeps it from that is told once, too.
+                if !self.mends.is_told(&repo.name) {
+                    reporter.warn(format!("{} was on its way out when that was broken off", old.project));
+                }
                 self.undo_adoption(repo, steer, old, engine, reporter).await?;
             }
             (None, _) => {}

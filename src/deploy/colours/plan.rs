@@ -177,6 +177,7 @@ impl Deployer {
             revision: 0,
             held: false,
             goes_back,
+            down: None,
         };
         way.steer.check(&way.made, &way.colour, way.steps() > 0).await?;
         Ok(Planned::Way(Box::new(way)))
@@ -231,6 +232,7 @@ impl Deployer {
             revision: 0,
             held: false,
             goes_back: true,
+            down: None,
         })
     }
 

@@ -143,7 +143,7 @@ impl Deployer {
             if !ends.is_empty() {
                 engine.rest(&previous.project, &ends).await?;
             }
-            engine.wake(&live.project, &is.wakes(true)).await?;
+            engine.wake(&live.project, &is.wakes(true), &is.networks).await?;
             answer(&is.routes_of(true), &live.project).await
         };
         match again.await {
@@ -163,7 +163,7 @@ impl Deployer {
         if wakes.is_empty() {
             return Ok(());
         }
-        engine.wake(&previous.project, &wakes).await?;
+        engine.wake(&previous.project, &wakes, &was.networks).await?;
         answer(&was.routes_of(false), &previous.project).await
     }
 
@@ -181,7 +181,7 @@ impl Deployer {
         }
         let wakes = was.wakes(true);
         if !wakes.is_empty() {
-            engine.wake(&previous.project, &wakes).await?;
+            engine.wake(&previous.project, &wakes, &was.networks).await?;
         }
         dies::here("after", "taking the workers back");
         Ok(())

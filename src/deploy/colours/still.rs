@@ -5,7 +5,7 @@ use super::{
     made::{Made, MadeRuns},
     stands::Stands,
 };
-use crate::{engine::ContainerStatus, rollout::Rollout};
+use crate::{engine::ContainerStatus, rollout::Rollout, store::ColourStanding};
 
 /// A service of which nothing runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,12 @@ pub fn still(stands: &Stands, rollout: &Rollout, staying: &str, stacks: &Stacks)
         return None;
     }
     // One whose record cannot be read is told of by whoever goes on with it.
-    let Ok(Some((live, made))) = stands.live_made() else { return Some(Vec::new()) };
+    let live = match stands.live_made() {
+        Ok(None) => stands.in_place().and_then(|old| Some((old.clone(), Made::read(&old.made).ok()?))),
+        live => live.ok().flatten(),
+    };
+    let Some((live, made)) = live else { return Some(Vec::new()) };
+    let made = if live.standing == ColourStanding::InPlace { ended(made) } else { made };
     let one = |runs: MadeRuns| {
         let project = if runs.stays { staying } else { &live.project };
         let there = stacks.get(project).map(|stack| stack.containers.as_slice()).unwrap_or_default();
@@ -33,6 +38,13 @@ pub fn still(stands: &Stands, rollout: &Rollout, staying: &str, stacks: &Stacks)
         Some(Still { service: runs.service, stays: runs.stays, said })
     };
     Some(to_run(made).into_iter().filter_map(one).collect())
+}
+
+/// Of what runs in place and was on its way out: what that ended, which is to run again.
+fn ended(made: Made) -> Made {
+    let services = made.services.iter().filter(|one| !one.job);
+    let runs = services.map(|one| MadeRuns { service: one.name.clone(), stays: false, ends: false }).collect();
+    Made { runs, ..made }
 }
 
 /// What is to run. An earlier turnout has recorded of that only what gets requests.
@@ -63,11 +75,14 @@ fn stands_still(runs: &MadeRuns, there: &[ContainerStatus]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::made::tests::shop, *};
+    use super::{
+        super::made::{MadeService, tests::shop},
+        *,
+    };
     use crate::{
         engine::Stack,
         rollout::{Phase, UnderWay},
-        store::{ColourRecord, ColourStanding},
+        store::ColourRecord,
     };
 
     fn container(service: &str, state: &str, exit_code: Option<i64>) -> ContainerStatus {
@@ -149,6 +164,30 @@ mod tests {
         let worker = vec![container("worker", "exited", Some(1))];
         assert_eq!(said(&[], worker, Vec::new()), [("web has no container".to_owned(), false)]);
         assert_eq!(still(&Stands::default(), &Rollout::default(), "shop", &Stacks::new()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn without_a_live_colour_what_was_on_its_way_out_in_place_is_to_run() {
+        let services = vec![MadeService {
+            name: "db".to_owned(),
+            restart: String::new(),
+            alone: false,
+            held: false,
+            job: false,
+            patience: None,
+        }];
+        let record = ColourRecord {
+            standing: ColourStanding::InPlace,
+            made: Made { services, ..Made::default() }.to_text(),
+            ..live(Vec::new()).all[0].clone()
+        };
+        let found = |state| {
+            let stacks = stacks(vec![container("db", state, Some(0))], Vec::new());
+            let stands = Stands { all: vec![record.clone()], switch: None };
+            still(&stands, &Rollout::default(), "shop", &stacks).unwrap().into_iter().map(|one| one.said).collect()
+        };
+        let none: Vec<String> = found("running");
+        assert_eq!((none, found("exited")), (Vec::new(), vec!["redshop-db-1 is exited".to_owned()]));
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Deployer {
 
     async fn warm_back(&self, of: Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
         let wakes = way.made.wakes(false);
-        let started = called_off::at_once(engine.wake(&way.project, &wakes), "starting", of.cancel).await??;
+        let starts = engine.wake(&way.project, &wakes, &way.made.networks);
+        let started = called_off::at_once(starts, "starting", of.cancel).await??;
         let mut routes = way.made.routes_of(false);
         self.ask(of, way, engine, (&started, None), &mut routes).await?;
         learn(&mut way.made, routes);
@@ -245,7 +246,7 @@ impl Deployer {
                 }
                 None => Vec::new(),
             },
-            How::Back | How::Ready => engine.wake(&way.project, &way.made.wakes(true)).await?,
+            How::Back | How::Ready => engine.wake(&way.project, &way.made.wakes(true), &way.made.networks).await?,
         };
         self.ask(of, way, &engine, (&started, begun.last_start()), &mut routes).await?;
         learn(&mut way.made, routes);

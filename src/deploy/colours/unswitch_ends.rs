@@ -136,14 +136,15 @@ impl Deployer {
         let is_there = |wake: &Wake| there.iter().any(|one| !one.oneoff && one.service == wake.service);
         let wakes: Vec<Wake> = kept.wakes().into_iter().filter(is_there).collect();
         if !wakes.is_empty() {
-            engine.wake(&repo.project, &wakes).await?;
+            let networks = live.map(|(_, made)| made.networks.as_slice()).unwrap_or_default();
+            engine.wake(&repo.project, &wakes, networks).await?;
         }
         for one in before {
             engine.make_again(&row.project, one).await?;
         }
         if let Some((live, made)) = live {
             let wakes = [made.wakes(false), made.wakes(true)].concat();
-            engine.wake(&live.project, &wakes).await?;
+            engine.wake(&live.project, &wakes, &made.networks).await?;
             reporter.info(format!("{} runs again as it was", live.project));
         }
         Ok(())

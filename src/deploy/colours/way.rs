@@ -67,6 +67,8 @@ pub struct Way {
     pub held: bool,
     /// Somebody goes back by it: it waits for nobody, and is not judged.
     pub goes_back: bool,
+    /// What ran before stands still after the way out, and what to do then, in words.
+    pub down: Option<String>,
 }
 
 /// A project that runs in place.

@@ -39,7 +39,7 @@ impl Deployer {
             if let Some((live, made)) = &way.live {
                 let wakes = way.starts_again();
                 if !wakes.is_empty() {
-                    let started = engine.wake(&live.project, &wakes).await?;
+                    let started = engine.wake(&live.project, &wakes, &made.networks).await?;
                     started.iter().for_each(|one| recorder.info(format!("started {} again", one.name)));
                     // Requests are held until it answers.
                     let again = |name: &String| wakes.iter().any(|wake| wake.service == *name);
@@ -51,6 +51,7 @@ impl Deployer {
         };
         if let Err(failure) = back.await {
             recorder.warn(format!("what was stopped could not be started again yet: {failure}"));
+            way.down = failure.hint;
             self.needs_mending(&of.repo.name, "what a change-over stopped was not started again");
         }
         self.let_through(of, way).await;
@@ -66,7 +67,7 @@ impl Deployer {
     }
 
     /// Stops the next colour and leaves it to be looked at.
-    pub(in crate::deploy) async fn abort(&self, of: Of<'_>, way: &Way) {
+    pub(in crate::deploy) async fn abort(&self, of: Of<'_>, way: &mut Way) {
         let recorder = of.recorder;
         let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
         let aborted = async {
@@ -95,7 +96,9 @@ impl Deployer {
                 ));
             }
             if way.adopts.is_some() {
-                self.back_in_place(of, way, &engine).await?;
+                let back = self.back_in_place(of, way, &engine).await;
+                way.down = back.as_ref().err().and_then(|failure| failure.hint.clone());
+                back?;
             }
             let known =
                 self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;

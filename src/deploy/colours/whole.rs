@@ -85,7 +85,7 @@ impl Deployer {
         }
         let names: Vec<String> = wakes.iter().map(|wake| wake.service.clone()).collect();
         reporter.warn(format!("{} is live and stands still in part: {} is started", live.project, names.join(", ")));
-        engine.wake(&live.project, &wakes).await?;
+        engine.wake(&live.project, &wakes, &made.networks).await?;
         Ok(names)
     }
 }

@@ -141,5 +141,9 @@ impl Drive<'_> {
             Action::GoBack => self.deployer.go_back(self.of, way).await,
             _ => self.deployer.abort(self.of, way).await,
         }
+        // What is said of a failure was true when it came: that what was live stays live.
+        if let (Some(down), Some(failure)) = (&way.down, &mut self.found.failure) {
+            failure.hint = Some(down.clone());
+        }
     }
 }
