@@ -47,7 +47,8 @@ impl Deployer {
             colours.entry(one.repo.clone()).or_default().all.push(one);
         }
         let list = self.planner.repos.current();
-        colours.retain(|repo, stands| stands.live().or(stands.in_place()).is_some() && list.repos.by_name(repo).is_some());
+        colours
+            .retain(|repo, stands| stands.live().or(stands.in_place()).is_some() && list.repos.by_name(repo).is_some());
         self.stills.keep(|repo| colours.contains_key(repo));
         for (name, stands) in &colours {
             let rollout = self.store.rollout(name).await?;

@@ -91,9 +91,10 @@ impl Engine {
             }
             let request = NetworkDisconnectRequest { container: id.to_owned(), force: Some(true) };
             let left = self.ask(self.docker().disconnect_network(&network, request)).await;
-            left.map_err(|error| EngineError::api(format!("disconnect {name} from the lost network {network}"), error))?;
-            let request =
-                NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(asked(had, id)) };
+            left.map_err(|error| {
+                EngineError::api(format!("disconnect {name} from the lost network {network}"), error)
+            })?;
+            let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(asked(had, id)) };
             let connected = self.ask(self.docker().connect_network(&network, request)).await;
             connected.map_err(|error| EngineError::api(format!("connect {name} to network {network}"), error))?;
         }

@@ -113,7 +113,8 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     }
     let runs = what_runs(&moving.project, &derived);
     let networks = [KeptNetwork::all_of(&coloured.project), KeptNetwork::all_of(&stays)].concat();
-    let made = Made { snapshots: copies, runs, networks, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
+    let made =
+        Made { snapshots: copies, runs, networks, ..made(&derived, &coloured, (&loopback, &listeners), &gateways) };
     refuse_late_jobs(repo, &made)?;
     refuse_no_share(repo, &made)?;
     moving.project = coloured.project.clone();
