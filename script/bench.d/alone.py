@@ -1,6 +1,8 @@
 """What the engine alone takes for a push to live: its own calls, raw on its socket, on two networks as a colour has them.
 
-    alone.py IMAGE NAME ROUNDS    a row `| WHAT | MEDIAN | LEAST | MOST |` for each call, in milliseconds, and one for all
+    alone.py IMAGE NAME ROUNDS [FILE APPLICATION]
+                                  a row `| WHAT | MEDIAN | LEAST | MOST |` for each call, in milliseconds, and one for all; into
+                                  FILE how long this image, the application's, takes from the call that starts it to its first answer
 """
 
 import contextlib
@@ -89,6 +91,25 @@ def one(took):
         remove(container)
 
 
+def boots(image):
+    """From the call that starts a container of it to its first answer, in milliseconds."""
+    port = free_port()
+    body = {"Image": image, "HostConfig": {"NetworkMode": f"{NAME}-own", "Init": True, "PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}}, "ExposedPorts": {"8000/tcp": {}}}
+    made = call("POST", f"/containers/create?name={NAME}-boot", body)["Id"]
+    began = time.monotonic()
+    call("POST", f"/containers/{made}/start")
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            asked = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+            asked.request("GET", "/")
+            if asked.getresponse().status == 200:
+                break
+        time.sleep(0.002)
+    took = (time.monotonic() - began) * 1e3
+    remove(made)
+    return took
+
+
 def main():
     took = {}
     try:
@@ -97,6 +118,9 @@ def main():
         for number in range(ROUNDS + 1):
             # The first one warms up.
             one(took if number else {})
+        if len(sys.argv) > 4:
+            with open(sys.argv[4], "w", encoding="utf-8") as file:
+                file.writelines(f"{boots(sys.argv[5]):.2f}\n" for _ in range(ROUNDS))
     finally:
         for network in ("own", "link"):
             with contextlib.suppress(SystemExit):

@@ -224,7 +224,8 @@ def measure(name, port, act):
 
 def own_words():
     """From the act, the moment at which turnout-proxy has the new routes, to the first request that the new colour gets, by the proxy's own
-    two logs: no client in Python stands between. `wrk` asks all the while; nginx answers in the containers' stead."""
+    two logs: no client in Python stands between. `wrk` asks all the while; nginx answers in the containers' stead. And, of those requests,
+    how long it took until they were sent since they, and the new routes, were there: what a client needs to ask again is none of it."""
     backends = {colour: free_port() for colour in COLOURS}
     nginx("colours", "".join(f"server {{ listen 127.0.0.1:{port}; return 200 '{colour}'; }}" for colour, port in backends.items()))
     until("nginx listens", lambda: all(listens(port) for port in backends.values()))
@@ -233,20 +234,27 @@ def own_words():
     _, control = turnout_proxy(PROGRAM, name, [route(ours, backends["red"])], "--access-log", log, level="debug")
     until("turnout-proxy listens", lambda: listens(ours))
     count = min(200, SWITCHES)
-    asking = start("wrk", ["wrk", "-t1", "-c8", "-d600s", f"http://127.0.0.1:{ours}/"])
+    asking = start("wrk", ["wrk", "-t1", "-c2", "-d600s", f"http://127.0.0.1:{ours}/"])
     time.sleep(1)
     for generation in range(2, 2 + count):
         apply(control, ours, generation, COLOURS[(generation + 1) % 2], backends)
         time.sleep(0.05)
     asking.terminate()
     asking.wait()
-    first, arrived = {}, {}
+    connects = []
+    for _ in range(count):
+        began = time.monotonic()
+        socket.create_connection(("127.0.0.1", backends["red"])).close()
+        connects.append((time.monotonic() - began) * 1e6)
+    say("own.connect", statistics.median(connects))
+    first, sent, asked = {}, {}, {}
     with open(log, encoding="utf-8") as lines:
         for line in map(json.loads, lines):
             over = datetime.fromisoformat(line["time"]).timestamp() * 1e6
             generation = line.get("generation")
             if generation and over < first.get(generation, over + 1):
-                first[generation], arrived[generation] = over, over - 1e3 * line["container_millis"]
+                first[generation], sent[generation] = over, over - 1e3 * line["container_millis"]
+                asked[generation] = over - 1e3 * line["millis"]
     acts, at = {}, None
     with open(path(f"{name}.out"), encoding="utf-8") as lines:
         for line in lines:
@@ -256,7 +264,8 @@ def own_words():
                 acts[int(found.group(1))] = at
     seen = sorted(generation for generation in acts if generation > 1 and generation in first)
     say("own.watched", len(seen))
-    say("own.sent", statistics.median(arrived[generation] - acts[generation] for generation in seen))
+    say("own.sent", statistics.median(sent[generation] - acts[generation] for generation in seen))
+    say("own.delay", statistics.median(sent[generation] - max(acts[generation], asked[generation]) for generation in seen))
     say("own.answered", statistics.median(first[generation] - acts[generation] for generation in seen))
 
 

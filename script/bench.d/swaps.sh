@@ -15,15 +15,17 @@ swaps() {
     "$(($(swap wrong.turnout.alone) + $(swap wrong.turnout.load)))" - "$(($(swap wrong.turnout.alone) + $(swap wrong.turnout.load)))" '<=' 0
   row "a switch by the proxy, kept through a crash, and then the first answer of the new colour" \
     "$(swap act.turnout.alone) and $(swap first.turnout.alone) µs" "$theirs" - stated -
-  figure "from the moment at which the proxy has the new routes to the first request that it sends to the new colour" \
-    "$(swap own.sent) µs" - "$(swap own.sent)" '<=' 100
+  figure "from the moment at which the proxy has both the new routes and a request to that request's sending to the new colour" \
+    "$(swap own.delay) µs" "$(swap own.connect) µs (connecting alone)" "$(swap own.delay)" '<=' 100
   method "Switches by the proxy alone" <<END
 Two containers' stead is taken by two processes; turnout-proxy is told over its control socket, HAProxy over its runtime socket (one server
 \`ready\`, the other \`drain\`; nothing of it is kept through a crash). 64 clients keep their connections and ask in turn for a small page, a POST of up to
 32 KiB whose answer is its hash, an answer that takes 150 ms, and a stream of ten pieces in 150 ms; all of what comes back is compared.
 Connections that they had to make: $(swap connections.turnout) (HAProxy: $(swap connections.haproxy)). Time is taken by one more client that does nothing but ask, once without
 the others and once beside them (then $(swap act.turnout.load) and $(swap first.turnout.load) µs; HAProxy $(swap act.haproxy.load) and $(swap first.haproxy.load)); medians. All of it is Python, and shares two processors.
-The last figure is read off the proxy's own logs, the median of $(swap own.watched) switches: \`wrk\` asks over 8 connections, nginx answers in the containers'
-stead; the first answer of the new colour was passed on after $(swap own.answered) µs.
+The last figure is read off the proxy's own logs, the median of $(swap own.watched) switches: \`wrk\` asks over 2 connections, nginx answers in the containers'
+stead. It has a connection to be made, which no request before it has opened: nothing is connected ahead, as a container that serves one connection at a
+time would then serve none of its clients. From the new routes on, whether anybody asked or not, it was $(swap own.sent) µs to the first request that was sent, and
+$(swap own.answered) µs to the first answer that was passed on.
 END
 }

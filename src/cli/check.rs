@@ -131,6 +131,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     };
     // What cannot be read of it was told with the places.
     let colours = store::peek_colours(&planner.settings.database()).unwrap_or_default();
+    let staying = store::peek_staying(&planner.settings.database()).unwrap_or_default();
     let taken_back = store::peek_taken_back(&planner.settings.database()).unwrap_or_default();
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
@@ -221,7 +222,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 if repo.switch.is_some()
                     && let Some(engine) = &engine
                 {
-                    let looked = check_switch::of(&planner, repo, &stack.color, engine);
+                    let staying = staying.get(&repo.name).unwrap_or(&stack.color);
+                    let looked = check_switch::of(&planner, repo, (&stack.color, staying), engine);
                     let (lines, found) = waiting.told(looked).await;
                     for (is_wrong, line) in lines {
                         say(if is_wrong { Mark::Wrong } else { Mark::Ok }, &redactor.redact(&line))?;

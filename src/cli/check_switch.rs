@@ -9,15 +9,16 @@ use crate::{
     switch::{self, Class, Derived},
 };
 
-/// What was derived for a repository, in lines of which the wrong ones are marked; and the value, if there is one.
+/// What was derived for a repository, in lines of which the wrong ones are marked; and the value, if there is one. `colours`: that
+/// of `.env`, and the one that what stays is read with.
 pub(super) async fn of(
     planner: &Planner,
     repo: &Repo,
-    colour: &str,
+    colours: (&str, &str),
     engine: &Engine,
 ) -> (Vec<(bool, String)>, Option<Derived>) {
     let name = &repo.name;
-    let derived = match colours::derive(planner, repo, &View::of(repo), colour, engine).await {
+    let derived = match colours::derive(planner, repo, &View::of(repo), colours, engine).await {
         Ok((_, derived)) => derived,
         Err(failure) => {
             let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();

@@ -81,9 +81,13 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
         let failed = |failure: Failure| seen.failure(failure).redacted(&redactor);
         let engine = planner.engine().await.map_err(|error| failed(error.into()))?;
         let named = planner.read_through(&repo, seen.view.clone(), &telling).await.map_err(failed)?;
-        let derived = colours::derive(&planner, &repo, &seen.view, &named.stack.color, &engine).await;
+        let unread = |error: store::StoreError| failed(Failure::new(error.to_string()));
+        let staying = store::peek_staying(&database).map_err(unread)?;
+        let colour = &named.stack.color;
+        let both = (colour.as_str(), staying.get(&repo.name).unwrap_or(colour).as_str());
+        let derived = colours::derive(&planner, &repo, &seen.view, both, &engine).await;
         let (_, derived) = derived.map_err(failed)?;
-        let known = store::peek_colours(&database).map_err(|error| failed(Failure::new(error.to_string())))?;
+        let known = store::peek_colours(&database).map_err(unread)?;
         let third = colours::third(&repo.name, &known, &derived.colours, &repo.env_file);
         let third = third.map(|said| format!("\n{said}\n")).unwrap_or_default();
         let text = format!(

@@ -124,7 +124,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (store, doors) = once_there_is_room(doors, &limits, open).await?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
     let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));
-    let lanes = Lanes::new(Arc::clone(&deployer), settings.parallel);
+    let lanes = Lanes::within(Arc::clone(&deployer), deployer.meanwhile.places());
 
     let stop = CancellationToken::new();
     let queued = store.from_now(Only::queued());

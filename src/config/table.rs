@@ -174,7 +174,7 @@ settings! {
     ENGINE_TIMEOUT: Duration = setting("engine-timeout", SOME_TIME, "2m",
         "How long the engine may take for one call, such as creating a container; the time a container has for its end comes on top.");
     PARALLEL: usize = setting("parallel", Takes::Count { least: 1, most: 64 }, "2",
-        "Most deployments at one time, each of another repository.");
+        "Most deployments at one time, each of another repository; what is built during a bake counts as one.");
     LOG_FORMAT: &'static str = Setting {
         value: "text|json",
         ..setting("log-format", Takes::Word(&["text", "json"]), "text",

@@ -1,5 +1,7 @@
 //! Acts of a deployment that more than one road takes: fetch, look, plan, apply.
 
+use std::path::Path;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,6 +21,16 @@ use crate::{
     report::Reporter,
     store::{Deployment, Filter, Place, State, Update},
 };
+
+/// How a plan is carried out.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Manner<'a> {
+    /// Health checks that turnout runs itself where they are waited for; `None`: the engine alone.
+    pub checks: Option<&'a Checks>,
+    /// Images are built before their deployment begins, from a folder beside the work tree, and get no names yet. Where the digests
+    /// of files are remembered that lie there.
+    pub meanwhile: Option<&'a Path>,
+}
 
 impl Deployer {
     /// The commit that was deployed last with success.
@@ -98,20 +110,24 @@ impl Deployer {
         Ok(update)
     }
 
-    /// Carries a plan out. `checks`: health checks that turnout runs itself where they are waited for; `None`: the engine alone.
+    /// Carries a plan out.
     pub(super) async fn apply(
         &self,
         prepared: &Prepared,
         repo: &Repo,
         timeouts: &Timeouts,
-        checks: Option<&Checks>,
+        manner: Manner<'_>,
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Report, ApplyError> {
         let engine = &prepared.engine;
         let environment = std::env::vars().collect();
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
-        let inputs = self.planner.input_settings(repo);
+        let Manner { checks, meanwhile } = manner;
+        let mut inputs = self.planner.input_settings(repo);
+        if let Some(digests) = meanwhile {
+            inputs.digests = digests.to_owned();
+        }
         let reads = prepared.compared.labels();
         let reporter = Dying { reporter, plan: &prepared.plan };
         let run = Apply {
@@ -129,7 +145,7 @@ impl Deployer {
                 build_timeout: timeouts.build,
                 pull_timeout: timeouts.build,
                 credentials: &credentials,
-                build_options: BuildOptions::default(),
+                build_options: BuildOptions { nameless: meanwhile.is_some(), ..BuildOptions::default() },
                 inputs: Some(&inputs),
             },
         };

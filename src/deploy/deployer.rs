@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::{
-    acting, bakes, holdings, judgings, leftovers, measurings, mends, planner::Planner, recorder::LiveProgress,
-    renewals, stills, watches, woken,
+    acting, bakes, holdings, judgings, leftovers, meanwhile, measurings, mends, planner::Planner,
+    recorder::LiveProgress, renewals, stills, watches, woken,
 };
 use crate::{report::redact::Redactor, store::Store};
 
@@ -37,6 +37,8 @@ pub struct Deployer {
     pub(super) acting: acting::Acting,
     /// Bakes that go on beside the lanes.
     pub bakes: bakes::Bakes,
+    /// What is built of deployments that wait for a bake.
+    pub meanwhile: meanwhile::Meanwhile,
     /// What is known of the answers of colours that are judged.
     pub(super) judgings: judgings::Judgings,
     /// What others say of them.
@@ -54,6 +56,7 @@ impl Deployer {
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
         let (bakes, mends, acting) = (bakes::Bakes::default(), Arc::default(), acting::Acting::default());
+        let meanwhile = meanwhile::Meanwhile::new(planner.settings.parallel);
         let (judgings, measurings) = (judgings::Judgings::default(), measurings::Measurings::default());
         let stills = Arc::default();
         Self {
@@ -68,6 +71,7 @@ impl Deployer {
             mends,
             acting,
             bakes,
+            meanwhile,
             judgings,
             measurings,
             renewals: renewals::Renewals::default(),

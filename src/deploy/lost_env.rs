@@ -67,6 +67,7 @@ mod tests {
             status: String::new(),
             ports: Vec::new(),
             created: 0,
+            needs: Vec::new(),
         };
         let stack = |project: &str, repository: Option<&str>, containers: usize| Stack {
             project: project.to_owned(),

@@ -26,6 +26,7 @@ mod inputs;
 mod judgings;
 mod leftovers;
 mod lost_env;
+pub mod meanwhile;
 mod measurings;
 mod mends;
 mod mounted;

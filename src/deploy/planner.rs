@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, read_proxy_variables},
+    engine::{ClientSettings, Endpoint, Engine, EngineError, learned::Learned, read_proxy_variables},
     files, git,
     inputs::InputSettings,
     plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume, Pull},
@@ -43,7 +43,7 @@ pub struct Planner {
     pub redactor: Redactor,
     endpoint: Endpoint,
     /// Of the engine there.
-    clock: Clock,
+    learned: Learned,
 }
 
 /// The environment of this process, as far as it is text.
@@ -109,7 +109,7 @@ impl Planner {
             environment.insert("DOCKER_HOST".to_owned(), settings.docker_host.clone());
         }
         let endpoint = Endpoint::of_environment(&environment)?;
-        Ok(Self { settings, repos, redactor: Redactor::new(), endpoint, clock: Clock::default() })
+        Ok(Self { settings, repos, redactor: Redactor::new(), endpoint, learned: Learned::default() })
     }
 
     /// A connection to the engine, without patience.
@@ -122,7 +122,7 @@ impl Planner {
             call_timeout: Some(self.settings.engine_timeout),
             ..ClientSettings::of_environment(&environment)?
         };
-        let engine = Engine::connect_with(&self.endpoint, settings).await?.with_clock(self.clock.clone());
+        let engine = Engine::connect_with(&self.endpoint, settings).await?.with_learned(self.learned.clone());
         Ok(match docker_config_directory(&environment) {
             Some(directory) => {
                 engine.with_proxy_variables(read_proxy_variables(&directory, &self.endpoint.to_string()).await)

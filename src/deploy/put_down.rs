@@ -2,7 +2,9 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Deployer, Failure, Recorder, failure::Engine as EngineIs, run::STORE_RETRY, woken::Wait};
+use super::{
+    Deployer, Failure, Recorder, colours::another, failure::Engine as EngineIs, run::STORE_RETRY, woken::Wait,
+};
 use crate::{
     report::{Event, Reporter as _},
     rollout::{Action, Ending, Phase, Why},
@@ -48,7 +50,10 @@ impl Deployer {
         let phase = update.phase.unwrap_or(Phase::EngineAway);
         recorder.report(Event::Phase { name: phase.to_string() });
         match absent {
-            _ if phase == Phase::BakeAwaited => recorder.info(format!("waiting: {summary}")),
+            _ if phase == Phase::BakeAwaited => {
+                let bake = update.rollout.as_ref().and_then(|rollout| rollout.bake);
+                recorder.info(format!("waiting: {summary}{}", bake.map(another).unwrap_or_default()));
+            }
             _ if phase.attends() => {
                 recorder.info(format!("waiting: {summary}"));
                 waits_hint.into_iter().for_each(|hint| recorder.info(hint));

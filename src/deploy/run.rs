@@ -36,6 +36,8 @@ impl Deployer {
     /// Carries out what a lane has claimed, and records how it ended or puts it down.
     pub async fn run(&self, claimed: Claimed, cancel: CancellationToken, stopping: &CancellationToken) -> Ran {
         let (id, repo, began) = (claimed.deployment.id, claimed.deployment.repo.clone(), Instant::now());
+        // Its log is written there until then.
+        self.meanwhile.taken_up(&repo, &cancel).await;
         let last = match &claimed.waited {
             Some(_) => self.store.last_line(id).await.unwrap_or_else(|error| {
                 tracing::warn!(repo, deployment = id, %error, "cannot read the log of a deployment; it begins anew");

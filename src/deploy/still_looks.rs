@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Deployer,
-    colours::{Stands, still},
+    colours::{Stands, still, taken},
     stills::News,
 };
 use crate::store::StoreError;
@@ -56,6 +56,7 @@ impl Deployer {
                 self.stills.not_seen(name, Instant::now());
                 continue;
             };
+            let seen = taken(stands, seen).await;
             tell(name, &live.project, &self.stills.note(name, seen, Instant::now()));
         }
         Ok(())

@@ -36,6 +36,7 @@ impl Work for Arc<Deployer> {
                     // The bake that it waits for may have ended before it was put down.
                     self.bake_on(&repo).await;
                     self.attend_on(&repo).await;
+                    self.build_meanwhile(&repo).await;
                     return Came::Waits;
                 }
                 Ran::Over(watched) => watched.into_iter().for_each(|watched| self.watch_on(watched)),

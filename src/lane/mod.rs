@@ -86,7 +86,7 @@ impl<W> Clone for Lanes<W> {
 
 struct Inner<W> {
     work: W,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     lanes: Mutex<HashMap<String, Lane>>,
     running: Mutex<HashMap<i64, CancellationToken>>,
     stop: CancellationToken,
@@ -102,10 +102,15 @@ enum Lane {
 impl<W: Work> Lanes<W> {
     /// Lanes that run at most `limit` deployments at once (at least one).
     pub fn new(work: W, limit: usize) -> Self {
+        Self::within(work, Arc::new(Semaphore::new(limit.max(1))))
+    }
+
+    /// Lanes that run as many deployments at once as there are permits, which they share with others.
+    pub fn within(work: W, permits: Arc<Semaphore>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 work,
-                permits: Semaphore::new(limit.max(1)),
+                permits,
                 lanes: Mutex::default(),
                 running: Mutex::default(),
                 stop: CancellationToken::new(),

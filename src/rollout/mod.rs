@@ -26,7 +26,7 @@
 //!  │  └── back ── EngineAway ◄──────────── engine gone ────────────┘   (no way out now: the next plan mends first)
 //!  │
 //!  └── bake over ── BakeAwaited ◄── whoever would plan while both colours run
-//!                   (waits like EngineAway, until RETIRING after the bake's time at most)
+//!                   (waits like EngineAway, until RETIRING after the bake's time at most; its images are built meanwhile)
 //! ```
 //!
 //! Where a promotion is waited for, or requests move in steps, there is a stretch of road between Warming and ChangingOver. Its
@@ -205,6 +205,9 @@ pub enum Action {
     Abort,
     /// Look after both colours, beside the lane, until the bake is over.
     Bake,
+    /// Beside the lane, while a deployment waits for the bake: fetch its commit without the work tree, pull and build its images. Whatever
+    /// comes of it is no fact: what is not there when the bake is over is fetched, pulled and built then.
+    Meanwhile,
     /// As soon as engine and proxy answer, and while the lane is free: have what is known of the colours agree with the routes,
     /// have all of the live one run and requests be let through, and stop what is neither live nor baking. A plan that is
     /// made before begins with the same, and ends it; where nothing was ever switched there is nothing to do.
@@ -480,14 +483,15 @@ fn taken_up(rollout: &Rollout) -> Vec<Action> {
 fn awaits(rollout: &Rollout, bake: Bake, under_way: UnderWay) -> Next {
     let due_at = Some(bake.until.saturating_add(RETIRING));
     let awaited = UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way };
-    to(rollout.with(awaited), &[Action::Bake, Action::Wait])
+    to(rollout.with(awaited), &[Action::Bake, Action::Meanwhile, Action::Wait])
 }
 
 /// What goes on beside the lane.
 fn beside(rollout: &Rollout) -> Vec<Action> {
     let (watch, bake) = (rollout.watch.map(|_| Action::Watch), rollout.bake.map(|_| Action::Bake));
     let attend = rollout.attends().then_some(Action::Attend);
-    watch.into_iter().chain(bake).chain(attend).collect()
+    let meanwhile = rollout.awaits_bake().then_some(Action::Meanwhile);
+    watch.into_iter().chain(bake).chain(attend).chain(meanwhile).collect()
 }
 
 /// Two colours run.

@@ -77,6 +77,11 @@ impl Rollout {
         self.under_way.is_some_and(|under_way| under_way.phase.attends())
     }
 
+    /// Whether a deployment waits for the end of the bake before it.
+    pub fn awaits_bake(&self) -> bool {
+        self.under_way.is_some_and(|under_way| under_way.phase == Phase::BakeAwaited)
+    }
+
     /// When something is due, whatever else happens: the end of a wait, of a watch or of a bake.
     pub fn due_at(&self) -> Option<Millis> {
         let waits = self.under_way.and_then(|under_way| under_way.due_at);

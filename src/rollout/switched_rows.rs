@@ -146,13 +146,13 @@ fn a_start_mends_first_and_looks_after_the_bake() {
     let started = Fact::Started { attempt: 1 };
     let live = Rollout { under_way: None, ..baking(Phase::Planning) };
     assert_eq!(next(&live, started, 0), Next { rollout: live, actions: vec![Action::Mend, Action::Bake] });
-    let waits = vec![Action::Wait, Action::Mend, Action::Bake];
+    let waits = vec![Action::Wait, Action::Mend, Action::Bake, Action::Meanwhile];
     assert_eq!(next(&awaits(), started, 0), Next { rollout: awaits(), actions: waits });
 }
 
 #[test]
 fn what_is_to_be_planned_waits_for_a_bake() {
-    let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Wait] };
+    let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Meanwhile, Action::Wait] };
     // Before anything is fetched: it would change files that the live colour has mounted.
     let live = Rollout { under_way: None, generation: 3, ..baking(Phase::Fetching) };
     assert_eq!(next(&live, Fact::Begin, 0), waits);
@@ -168,7 +168,7 @@ fn what_is_to_be_planned_waits_for_a_bake() {
 #[test]
 fn a_bake_that_is_found_is_looked_after_and_no_plan_is_made_over_it() {
     let found = Fact::Baking { bake: BAKE };
-    let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Wait] };
+    let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Meanwhile, Action::Wait] };
     assert_eq!(next(&at(Phase::Planning), found, 0), waits);
     assert_eq!(next(&awaits(), found, 0), waits);
     // A longer one: the wait is as long.

@@ -18,11 +18,11 @@ use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still},
+        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still, taken},
         former::Stacks,
     },
     rollout::{Phase, Rollout},
-    store::{self, ColourRecord, ColourStanding, Filter},
+    store::{self, ColourRecord, ColourStanding, DeploymentId, Filter},
 };
 
 /// What is answered to whoever asks for something.
@@ -67,19 +67,20 @@ pub(super) async fn rollback(
     }
 }
 
-/// Back to the colour that was live before.
+/// Back to the colour that was live before; where a deployment is on its way to the live one, back from that alone.
 async fn rollback_by_one(control: &Control, repo: &Repo, who: Option<String>) -> Answer {
-    let bakes = control.deployer.store.rollout(&repo.name).await?.bake.is_some();
-    // What is on its way to the live colour is not wanted either.
-    let called_off = if bakes { None } else { call_off(control, repo, &[store::State::Running]).await? };
-    match (control.deployer.roll_back(repo, who).await, called_off) {
-        (Ok(asked), _) => Ok(answer(control, &repo.name, asked)),
-        (Err(failure), Some(said)) => {
-            let said = format!("{said}; further back there is nothing: {}", failure.summary);
-            Ok(answer(control, &repo.name, Asked::Done(said)))
+    let deployer = &control.deployer;
+    let bakes = deployer.store.rollout(&repo.name).await?.bake.is_some();
+    // Without colours there is nothing that stays live while a deployment is given up.
+    let colours = repo.switch.is_some() || !deployer.recorded(&repo.name).await?.all.is_empty();
+    if colours && !bakes {
+        let left = deployer.not_wanted(repo, who.as_deref()).await?;
+        if let Some(id) = call_off(control, repo, &[store::State::Running]).await? {
+            let asked = deployer.gives_up(repo, id, left.as_deref(), who).await?;
+            return Ok(answer(control, &repo.name, asked));
         }
-        (Err(failure), None) => Err(failure.into()),
     }
+    Ok(answer(control, &repo.name, deployer.roll_back(repo, who).await?))
 }
 
 /// Back to a commit that was named. Nothing is called off, and nothing moves, before it is certain which one that is.
@@ -94,7 +95,11 @@ async fn rollback_to(
     // What is on its way, or waits, is newer.
     let mut said = Vec::new();
     for state in [store::State::Queued, store::State::Running] {
-        said.extend(call_off(control, repo, &[state]).await?);
+        if let Some(id) = call_off(control, repo, &[state]).await? {
+            said.push(called_off(id));
+            // It may have got the requests in the meantime.
+            deployer.ends(id).await?;
+        }
     }
     let Begun { said: begun, deployment } = deployer.go_back_to(repo, &past, who).await?;
     said.push(begun);
@@ -105,8 +110,8 @@ async fn rollback_to(
     Ok((code, Json(AskedReply { said: Some(said.join("\n")), deployment })))
 }
 
-/// Calls off what of a repository is in one of these states. Answers what was, in words.
-async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Result<Option<String>, Refusal> {
+/// Calls off what of a repository is in one of these states. Answers which deployment that was.
+async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Result<Option<DeploymentId>, Refusal> {
     for state in states {
         let filter = Filter { repo: Some(repo.name.clone()), state: Some(*state), limit: 1, ..Filter::default() };
         for active in control.deployer.store.history(filter).await? {
@@ -114,11 +119,15 @@ async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Re
                 || control.deployer.call_off_wait(active.id).await?
                 || control.deployer.store.cancel_queued(active.id, "called off at the command line").await?
             {
-                return Ok(Some(format!("deployment {} is called off; what is live stays live", active.id)));
+                return Ok(Some(active.id));
             }
         }
     }
     Ok(None)
+}
+
+fn called_off(id: DeploymentId) -> String {
+    format!("deployment {id} is called off; what is live stays live")
 }
 
 pub(super) async fn promote(
@@ -229,8 +238,8 @@ pub(super) async fn abort(
     let who = peer.name(request.who);
     let aborted = async {
         // What is under way is called off; only where nothing is, a bake is taken back.
-        if let Some(said) = call_off(&control, &repo, &[store::State::Running, store::State::Queued]).await? {
-            return Ok(answer(&control, &repo.name, Asked::Done(said)));
+        if let Some(id) = call_off(&control, &repo, &[store::State::Running, store::State::Queued]).await? {
+            return Ok(answer(&control, &repo.name, Asked::Done(called_off(id))));
         }
         match control.deployer.abort_bake(&repo, who.clone()).await {
             Some(asked) => Ok(answer(&control, &repo.name, asked?)),
@@ -314,6 +323,7 @@ pub(super) async fn of(
     });
     let known = deployer.planner.find(repo).ok().zip(runs);
     let found = known.and_then(|(repo, runs)| still(&stands, &rollout, &repo.project, runs)).unwrap_or_default();
+    let found = taken(&stands, found).await;
     let (still_staying, still): (Vec<Still>, Vec<Still>) = found.into_iter().partition(|one| one.stays);
     let [still, still_staying] =
         [still, still_staying].map(|all| all.into_iter().map(|one| one.said).collect::<Vec<_>>());

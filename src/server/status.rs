@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Repo,
     deploy::{
-        colours::{Stands, Stopped},
+        colours::{Stands, Stopped, another},
         compute,
         former::{self, Stacks, Stray},
         holdings::Ask,
@@ -211,7 +211,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         waits: waits.map(|Waiting { deployment, until, waits, .. }| WaitStatus {
             deployment,
-            why: waits.summary,
+            why: format!("{}{}", waits.summary, bake.map(another).unwrap_or_default()),
             until: bake.map_or(until, |bake| bake.until),
         }),
         last,

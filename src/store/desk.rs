@@ -77,7 +77,7 @@ struct Desk {
     _lock: File,
 }
 
-/// The journal when it was counted last.
+/// The journal when it was counted last, without what was thinned out since.
 #[derive(Clone, Copy, Default)]
 struct Counted {
     events: usize,
@@ -142,8 +142,9 @@ impl Desk {
 
     /// `newest`: before the transaction; what came with it counts twice at most.
     fn counted(&mut self, thinned: Thinned, newest: EventId) {
-        if let Some(events) = thinned.events {
-            self.journal = Counted { events, newest };
+        match thinned.events {
+            Some(events) => self.journal = Counted { events, newest },
+            None => self.journal.events = self.journal.events.saturating_sub(thinned.forgotten),
         }
     }
 

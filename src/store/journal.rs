@@ -231,12 +231,18 @@ pub(super) fn keep_position(db: &Connection, name: &str, event: EventId, at: Mil
     keep.execute(params![name, event, at]).map(drop)
 }
 
-/// Forgets the events of deployments that are forgotten.
-pub(super) fn forget_deployment(db: &Connection, id: DeploymentId) -> rusqlite::Result<()> {
-    let newest: Option<EventId> =
-        db.prepare_cached("SELECT max(id) FROM journal WHERE deployment = ?1")?.query_row([id], |row| row.get(0))?;
-    db.prepare_cached("DELETE FROM journal WHERE deployment = ?1")?.execute([id])?;
-    newest.map_or(Ok(()), |newest| mark_forgotten(db, newest))
+/// Forgets the events of deployments that are forgotten. Answers how many.
+pub(super) fn forget_deployments(db: &Connection, ids: &[DeploymentId]) -> rusqlite::Result<usize> {
+    let mut forget = db.prepare_cached("DELETE FROM journal WHERE deployment = ?1 RETURNING id")?;
+    let (mut newest, mut gone) = (None, 0);
+    for id in ids {
+        for event in forget.query_map([id], |row| row.get::<_, EventId>(0))? {
+            newest = newest.max(Some(event?));
+            gone += 1;
+        }
+    }
+    newest.map_or(Ok(()), |newest| mark_forgotten(db, newest))?;
+    Ok(gone)
 }
 
 /// How many events there are. Reads all of them.

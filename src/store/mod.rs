@@ -97,7 +97,7 @@ pub use records::{
 pub use restore::{Restored, restore};
 pub use retention::Retention;
 pub use rollouts::Standing;
-pub use unswitched::{live_of, peek_colours, peek_taken_back};
+pub use unswitched::{live_of, peek_colours, peek_staying, peek_taken_back};
 pub use wish::Wish;
 
 use clock::Clock;

@@ -30,6 +30,8 @@ pub(super) struct Thinned {
     pub(super) more: bool,
     /// Events that are left, where they were counted.
     pub(super) events: Option<usize>,
+    /// Events that were removed.
+    pub(super) forgotten: usize,
 }
 
 /// Removes old deliveries, and old ended deployments with their logs and events: at most `most` of the former, and of the
@@ -55,6 +57,7 @@ pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Resul
         )?
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
+    let mut forgotten = 0;
     for repo in repos {
         let mut ended = db.prepare_cached(
             "DELETE FROM deployments WHERE id IN (SELECT id FROM deployments WHERE repo = ?1
@@ -62,15 +65,40 @@ pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Resul
                    ORDER BY id DESC LIMIT 1 OFFSET ?2) ORDER BY id LIMIT ?3) RETURNING id",
         )?;
         let ended = ended.query_map(params![repo, rows(keep.deployments), rows(most)], |row| row.get(0))?;
-        for id in ended.collect::<rusqlite::Result<Vec<DeploymentId>>>()? {
-            journal::forget_deployment(db, id)?;
-            removed += 1;
-        }
+        let ended = ended.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
+        forgotten += journal::forget_deployments(db, &ended)?;
+        removed += ended.len();
     }
     let events = count.then(|| journal::count(db)).transpose()?;
     let excess = events.map_or(0, |events| events.saturating_sub(keep.events));
     let newest = NEWEST_EVENTS.min(keep.events);
-    let forgotten = journal::forget_old(db, at.saturating_sub(age), newest, excess, most * EVENTS_FOR_ONE)?;
-    removed += forgotten + outbox::forget_dead(db, at.saturating_sub(age), most)?;
-    Ok(Thinned { more: removed >= most, events: events.map(|events| events.saturating_sub(forgotten)) })
+    let old = journal::forget_old(db, at.saturating_sub(age), newest, excess, most * EVENTS_FOR_ONE)?;
+    removed += old + outbox::forget_dead(db, at.saturating_sub(age), most)?;
+    let left = events.map(|events| events.saturating_sub(old));
+    Ok(Thinned { more: removed >= most, events: left, forgotten: forgotten + old })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::schema, *};
+
+    #[test]
+    fn what_goes_with_its_deployment_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = schema::open(&dir.path().join("turnout.db"), |_| Ok(())).unwrap();
+        db.execute_batch(
+            "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 7)
+             INSERT INTO deployments (repo, kind, cause, state, created_at) SELECT 'shop', 'push', '', 'failed', n FROM n;
+             INSERT INTO journal (at, repo, deployment, kind, version, body)
+               SELECT id, repo, id, 'step_began', 1, '{}' FROM deployments UNION ALL
+               SELECT id, repo, id, 'step_ended', 1, '{}' FROM deployments",
+        )
+        .unwrap();
+        let retention = Retention { deployments: 3, ..Retention::default() };
+        let thinned = prune(&db, Keep { retention, at: 8, count: false }, 100).unwrap();
+        assert_eq!((thinned.forgotten, thinned.events), (8, None));
+        assert_eq!(journal::count(&db).unwrap(), 6);
+        let thinned = prune(&db, Keep { retention, at: 8, count: true }, 100).unwrap();
+        assert_eq!((thinned.forgotten, thinned.events), (0, Some(6)));
+    }
 }

@@ -26,6 +26,27 @@ pub fn peek_colours(file: &Path) -> Result<Vec<ColourRecord>, StoreError> {
     look().map_err(|error| StoreError::sqlite(DOING, file, error))
 }
 
+/// The COLOR that what stays is read with, by repository, likewise.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn peek_staying(file: &Path) -> Result<BTreeMap<String, String>, StoreError> {
+    const DOING: &str = "reading which colour names what stays";
+    if !there_is(file, DOING)? {
+        return Ok(BTreeMap::new());
+    }
+    let look = || {
+        let db = schema::open_reader(file)?;
+        let known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'switches'";
+        if db.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(BTreeMap::new());
+        }
+        let mut all = db.prepare("SELECT repo, staying FROM switches")?;
+        all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    look().map_err(|error| StoreError::sqlite(DOING, file, error))
+}
+
 /// Why commits were taken back, by repository and commit, likewise; what is live again is not among them.
 ///
 /// # Errors
@@ -139,6 +160,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("turnout.db");
         assert_eq!(peek_colours(&file).unwrap(), []);
+        assert_eq!(peek_staying(&file).unwrap(), BTreeMap::new());
         let store = Store::open(&file, Retention::default()).unwrap();
         for repo in ["shop", "blog"] {
             store.begin_colour(row(repo, "blue", ColourStanding::Live), "red").await.unwrap();
@@ -169,6 +191,8 @@ mod tests {
             peeked.collect::<Vec<_>>(),
             ["blueblog", "blueshop"].map(|of| (of.to_owned(), ColourStanding::Live))
         );
+        let red = |repo: &str| (repo.to_owned(), "red".to_owned());
+        assert_eq!(peek_staying(&file).unwrap(), [red("blog"), red("shop")].into());
         store.begin_unswitch(row("shop", "in.place", ColourStanding::Leaving)).await.unwrap();
         store.unswitched("shop").await.unwrap();
         assert_eq!(standings().await, []);

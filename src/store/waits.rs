@@ -39,6 +39,23 @@ impl Store {
         Ok(put)
     }
 
+    /// Says anew for what a deployment waits that waits for a bake. Nothing of one that does not (any more).
+    ///
+    /// # Errors
+    /// As [`Store::next`].
+    pub async fn say_wait(&self, id: DeploymentId, summary: String) -> Result<(), StoreError> {
+        let clock = Arc::clone(&self.inner.clock);
+        let say = move |db: &Connection| {
+            let mut say = db.prepare_cached(
+                "UPDATE rollouts SET waits_for = ?2 WHERE deployment = ?1 AND phase = ?3 RETURNING repo",
+            )?;
+            let awaited = params![id, summary, Phase::BakeAwaited.name()];
+            let repo: Option<String> = say.query_row(awaited, |row| row.get(0)).optional()?;
+            repo.map_or(Ok(()), |repo| rollouts::tell(db, &repo, Some(id), clock.now()))
+        };
+        self.inner.writer.run("saying for what the deployment waits", say).await
+    }
+
     /// Calls off a deployment that waits for a fact from outside. False if it does not (any more).
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `by: color`: a deployment goes where COLOR in `.env` says, and only there.
 
 use crate::e2e_support;
-use e2e_support::{load::Load, switched::Switched};
+use e2e_support::{all_of, load::Load, switched::Switched};
 
 /// Clients that ask all the while.
 const CLIENTS: usize = 8;
@@ -34,6 +34,13 @@ fn a_deployment_goes_where_color_says_there_and_back_and_no_request_fails() {
         load.wait_for(version, 50);
         shop.expect_whole(&daemon, version);
         assert_eq!(live(), project.as_str());
+    }
+    // The data is where it was, whatever COLOR names: a third colour as well.
+    for colour in ["blue", "green"] {
+        shop.site.env(&format!("COLOR={colour}\n"));
+        let said = all_of(&daemon.turnout(&["plan", &shop.site.name]));
+        assert!(said.contains(&format!("writes the volume {red}_data")), "{colour}: {said}");
+        assert!(!said.contains(&format!("{colour}{}_data", shop.site.name)), "{colour}: {said}");
     }
     let came = load.end();
     println!("{:?}, the longest after {:?}", came.good, came.longest);

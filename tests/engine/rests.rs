@@ -19,31 +19,10 @@ const THREE: [(&str, &str); 3] = [
 fn nothing_that_was_told_to_end_runs_when_that_is_answered() {
     let project = unique("rests");
     let _guard = docker::ProjectGuard::new(&project);
-    let image = docker::base_image();
     docker::block_on(async {
         let docker = docker::connect().await;
         for (service, script) in THREE {
-            let label = |key: &str, value: &str| (format!("com.docker.compose.{key}"), value.to_owned());
-            let labels = [
-                (docker::PROJECT.to_owned(), project.clone()),
-                label("service", service),
-                label("container-number", "1"),
-                label("oneoff", "False"),
-                label("config-hash", "x"),
-            ];
-            let policy = RestartPolicy { name: Some(RestartPolicyNameEnum::ALWAYS), maximum_retry_count: None };
-            let body = ContainerCreateBody {
-                image: Some(image.clone()),
-                cmd: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
-                labels: Some(labels.into()),
-                stop_timeout: Some(1),
-                host_config: Some(HostConfig { restart_policy: Some(policy), ..HostConfig::default() }),
-                ..ContainerCreateBody::default()
-            };
-            let name = format!("{project}-{service}-1");
-            let options = q::CreateContainerOptionsBuilder::new().name(&name).build();
-            docker.create_container(Some(options), body).await.unwrap();
-            docker.start_container(&name, None::<q::StartContainerOptions>).await.unwrap();
+            start(&docker, &project, (service, script), "").await;
         }
         let engine = engine::connect().await;
         let ended = engine.end(&project, &[]).await.unwrap();
@@ -60,4 +39,51 @@ fn nothing_that_was_told_to_end_runs_when_that_is_answered() {
         let again = engine.end(&project, &[]).await.unwrap();
         assert!(again.containers.is_empty(), "who did not run is not named: {:?}", again.containers);
     });
+}
+
+#[test]
+fn what_depends_on_a_service_ends_before_it_and_what_does_not_beside_it() {
+    let project = unique("turns");
+    let _guard = docker::ProjectGuard::new(&project);
+    docker::block_on(async {
+        let docker = docker::connect().await;
+        let [hears, deaf, _] = THREE.map(|(_, script)| script);
+        start(&docker, &project, ("web", deaf), "db:service_started:false").await;
+        start(&docker, &project, ("db", hears), "").await;
+        start(&docker, &project, ("queue", hears), "").await;
+        let engine = engine::connect().await;
+        engine.end(&project, &[]).await.unwrap().released().await.unwrap();
+        let mut ended = Vec::new();
+        for service in ["queue", "web", "db"] {
+            let found = docker.inspect_container(&format!("{project}-{service}-1"), None).await.unwrap();
+            ended.push((found.state.unwrap().finished_at.unwrap(), service));
+        }
+        assert!(ended.is_sorted(), "{ended:?}");
+    });
+}
+
+/// One container that runs, with a second to end, and what its service depends on.
+async fn start(docker: &bollard::Docker, project: &str, (service, script): (&str, &str), depends_on: &str) {
+    let label = |key: &str, value: &str| (format!("com.docker.compose.{key}"), value.to_owned());
+    let labels = [
+        (docker::PROJECT.to_owned(), project.to_owned()),
+        label("service", service),
+        label("container-number", "1"),
+        label("oneoff", "False"),
+        label("config-hash", "x"),
+        label("depends_on", depends_on),
+    ];
+    let policy = RestartPolicy { name: Some(RestartPolicyNameEnum::ALWAYS), maximum_retry_count: None };
+    let body = ContainerCreateBody {
+        image: Some(docker::base_image()),
+        cmd: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
+        labels: Some(labels.into()),
+        stop_timeout: Some(1),
+        host_config: Some(HostConfig { restart_policy: Some(policy), ..HostConfig::default() }),
+        ..ContainerCreateBody::default()
+    };
+    let name = format!("{project}-{service}-1");
+    let options = q::CreateContainerOptionsBuilder::new().name(&name).build();
+    docker.create_container(Some(options), body).await.unwrap();
+    docker.start_container(&name, None::<q::StartContainerOptions>).await.unwrap();
 }

@@ -2,7 +2,7 @@
 //! ends the wait.
 
 use turnout::{
-    rollout::{self, Action, Ending, Fact, Phase, Why},
+    rollout::{self, Action, Bake, Ending, Fact, Phase, Why},
     store::{
         Cause, Claimed, Finish, HoldChange, NewDeployment, PutDown, Requested, Retention, State, Store, Update,
         WaitsFor, Wish,
@@ -230,4 +230,36 @@ async fn what_is_asked_of_a_colour_that_waits_outlives_a_crash_until_it_is_taken
     assert_eq!((down.asked, down.waited.unwrap().summary.as_str()), (None, "web ended"));
     assert!(store.finish(id, Finish::Failed { error: "web ended".into() }).await.unwrap());
     assert_eq!((store.waiting().await.unwrap(), store.wish("shop", Wish::Promote).await.unwrap()), (vec![], None));
+}
+
+/// What is built meanwhile of a deployment that waits for a bake is told of its wait, as long as it waits.
+#[tokio::test]
+async fn for_what_a_deployment_waits_is_said_anew_while_it_waits_for_a_bake() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let claimed = begin(&store, asked(1)).await;
+    let id = claimed.deployment.id;
+    let why = async || store.waiting().await.unwrap().into_iter().map(|one| one.waits.summary).collect::<Vec<_>>();
+    store.say_wait(id, "somebody works on it".to_owned()).await.unwrap();
+    assert_eq!(why().await, [""; 0]);
+    let mut rollout = claimed.rollout.clone();
+    for fact in [Fact::Baking { bake: Bake { generation: 0, until: PATIENCE } }, Fact::Fetched] {
+        rollout = rollout::next(&rollout, fact, 1_000).rollout;
+    }
+    let update = Update { phase: Some(Phase::BakeAwaited), rollout: Some(rollout), ..Update::default() };
+    assert_eq!(store.put_down(id, update, waits()).await.unwrap(), PutDown::Waits);
+    let newest = *store.newest_event().borrow();
+    store.say_wait(id, "its images are built".to_owned()).await.unwrap();
+    assert_eq!(why().await, ["its images are built"]);
+    assert!(*store.newest_event().borrow() > newest, "the journal tells it");
+    store.say_wait(id + 1, "another one".to_owned()).await.unwrap();
+    assert_eq!(why().await, ["its images are built"]);
+    assert!(store.cancel_wait(id).await.unwrap());
+    store.say_wait(id, "it is over".to_owned()).await.unwrap();
+    assert_eq!(why().await, [""; 0]);
+    // One that waits for the engine says why itself.
+    let claimed = begin(&store, asked(2)).await;
+    put_down(&store, &claimed).await;
+    store.say_wait(claimed.deployment.id, "its images are built".to_owned()).await.unwrap();
+    assert_eq!(why().await, [waits().summary]);
 }

@@ -93,7 +93,8 @@ impl Solve {
     /// The `SolveRequest`; `reference` is the build's identifier, and its session's.
     fn message(&self, reference: &str) -> Vec<u8> {
         let Self { frontend, told, names, exports, imports, entitlements } = self;
-        let exporter = [("name".to_owned(), names.join(","))].into();
+        // An empty name would be one.
+        let exporter = (!names.is_empty()).then(|| ("name".to_owned(), names.join(","))).into_iter().collect();
         let mut message = Vec::new();
         put_bytes(&mut message, 1, reference.as_bytes());
         // The exporter that ends in the engine's image store. Old engines read these fields, new ones take them too.
@@ -254,6 +255,9 @@ mod tests {
         assert_eq!(parts(&caches[0].1), [(1, b"inline".to_vec())]);
         let read = parts(&caches[1].1);
         assert_eq!((read[0].1.as_slice(), super::pair(&read[1].1)), (&b"registry"[..], ("ref".into(), "r".into())));
+        // Without a name nothing is said of one.
+        let nameless = Solve { names: Vec::new(), ..build };
+        assert!(parts(&nameless.message("id")).iter().all(|(number, _)| *number != 4));
     }
 
     #[test]

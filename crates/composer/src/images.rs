@@ -87,7 +87,7 @@ fn build_options(session: &Session, args: &BuildArgs) -> anyhow::Result<BuildOpt
         },
         None => 0,
     };
-    Ok(BuildOptions { all_platforms: true, push: args.push, memory })
+    Ok(BuildOptions { all_platforms: true, push: args.push, memory, ..BuildOptions::default() })
 }
 
 /// `--ssh`: `default`, or an identifier and a path.

@@ -11,12 +11,11 @@ use std::{
 use tokio::time::Instant;
 
 /// How long a difference is believed.
-const BELIEVED: Duration = Duration::from_secs(300);
+pub(super) const BELIEVED: Duration = Duration::from_secs(300);
 /// What our clock may differ from the time that has passed; more, and it was set.
 const DRIFT: i64 = 50_000_000;
 
-/// What is known of an engine's clock. Clones share it: whoever connects anew gives it on with
-/// [`with_clock`](super::Engine::with_clock).
+/// What is known of an engine's clock. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Arc<Mutex<Option<Known>>>);
 

@@ -14,12 +14,12 @@ use hyper_util::{
 use super::{
     api_version::ApiVersion,
     client_settings::ClientSettings,
-    clock::Clock,
     dial::Connector,
     endpoint::Endpoint,
     engine::{Engine, LATER},
     error::EngineError,
     image::wire::{self, Connection},
+    learned::Learned,
     unreachable::unreachable,
 };
 
@@ -112,7 +112,7 @@ impl Engine {
             endpoint: Arc::new(endpoint.clone()),
             proxy_variables: Arc::new(HashMap::new()),
             settings,
-            clock: Clock::default(),
+            learned: Learned::default(),
         })
     }
 }

@@ -11,6 +11,7 @@ use super::{
     clock::Clock,
     endpoint::Endpoint,
     image::wire,
+    learned::Learned,
     patience::{io_within, no_answer},
 };
 
@@ -28,7 +29,7 @@ pub struct Engine {
     /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
     pub(super) proxy_variables: Arc<HashMap<String, String>>,
     pub(super) settings: Arc<ClientSettings>,
-    pub(super) clock: Clock,
+    pub(super) learned: Learned,
 }
 
 impl Engine {
@@ -98,12 +99,12 @@ impl Engine {
 
     /// What is known of the daemon's clock.
     pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+        &self.learned.clock
     }
 
-    /// Goes on with what an earlier connection to the same daemon learned of its clock.
-    pub fn with_clock(mut self, clock: Clock) -> Engine {
-        self.clock = clock;
+    /// Goes on with what an earlier connection to the same daemon learned of it.
+    pub fn with_learned(mut self, learned: Learned) -> Engine {
+        self.learned = learned;
         self
     }
 

@@ -203,6 +203,7 @@ mod tests {
             status: status.to_owned(),
             ports: Vec::new(),
             created: 0,
+            needs: Vec::new(),
         }
     }
 

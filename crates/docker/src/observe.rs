@@ -10,6 +10,7 @@ use bollard::{
     query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptionsBuilder},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 use turnout_compose::{hash::network_hash, labels, model::Project};
 use turnout_plan::{
     Existing, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState,
@@ -306,9 +307,14 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer.
     pub async fn platform(&self) -> Result<String, EngineError> {
+        if let Some(platform) = self.learned.platform.known(Instant::now()) {
+            return Ok(platform);
+        }
         let told =
             self.ask(self.docker().version()).await.map_err(|error| EngineError::api("ask for its version", error))?;
-        Ok(format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default()))
+        let platform = format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default());
+        self.learned.platform.learn(Instant::now(), platform.clone());
+        Ok(platform)
     }
 
     /// An image by reference; `None` when it is not local.

@@ -9,7 +9,11 @@ use bollard::{
 use futures_util::{StreamExt as _, future::join_all};
 use tokio::task::JoinHandle;
 
-use super::{ContainerRef, Engine, EngineError, error::status_of};
+use super::{
+    ContainerRef, ContainerStatus, Engine, EngineError,
+    error::status_of,
+    turns::{Needs, in_turn},
+};
 
 /// A service to be brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +26,16 @@ pub struct Wake {
 
 /// Containers whose processes have ended, while the engine may still release what they had: unmounting, and taking down their
 /// networks, costs it a second or two.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ended {
     /// Those that ran.
     pub containers: Vec<ContainerRef>,
     /// The engine's own ends of them.
-    tails: Vec<JoinHandle<Result<(), EngineError>>>,
+    tails: Vec<Tail>,
 }
+
+/// The engine's own end of a container.
+type Tail = JoinHandle<Result<(), EngineError>>;
 
 impl Ended {
     /// Waits until the engine has released all.
@@ -54,36 +61,55 @@ impl Engine {
     /// # Errors
     /// The first refusal, after all were asked.
     pub async fn end(&self, project: &str, services: &[String]) -> Result<Ended, EngineError> {
-        let all = self.containers(project, true).await?;
-        let wanted =
-            all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
-        let ends = wanted.map(|one| async move {
-            // One that ends again and again may have no process between two of its ends.
-            if one.state != "running" || self.set_restart(&one.id, &one.name, "").await.is_err() {
-                let runs = self.rest_one(&one.id, &one.name, &one.state).await?;
-                let container = ContainerRef { id: one.id, name: one.name, service: one.service };
-                return Ok((runs.then_some(container), None));
+        let mut ended = self.end_all(&[(project, services)], &Needs::new()).await?;
+        Ok(ended.pop().unwrap_or_default())
+    }
+
+    /// As [`Engine::end`], for services of several projects at once (project, services; all when empty). `needs`: what they depend on
+    /// beside what their labels say, for these know nothing of other projects. Answers project by project, in the order given.
+    ///
+    /// # Errors
+    /// The first refusal, after all were asked.
+    pub async fn end_all(&self, those: &[(&str, &[String])], needs: &Needs) -> Result<Vec<Ended>, EngineError> {
+        let (mut ends, mut needs) = (Vec::new(), needs.clone());
+        for (at, (project, services)) in those.iter().enumerate() {
+            let all = self.containers(project, true).await?;
+            all.iter().for_each(|one| needs.entry(one.service.clone()).or_default().extend(one.needs.iter().cloned()));
+            let wanted = wanted(all, services);
+            ends.extend(wanted.map(|one| (one.service.clone(), async move { (at, self.end_one(one).await) })));
+        }
+        let mut ended: Vec<Ended> = those.iter().map(|_| Ended::default()).collect();
+        for (at, one) in in_turn(ends, &needs).await {
+            let (container, tail) = one?;
+            if let Some(ended) = ended.get_mut(at) {
+                ended.containers.extend(container);
+                ended.tails.extend(tail);
             }
-            let publishes = one.ports.iter().any(|port| port.contains("->"));
-            let (engine, id, name) = (self.clone(), one.id.clone(), one.name.clone());
-            let mut deaths = self.container_events(&[&one.id], &["die"]);
-            let mut tail = tokio::spawn(async move { engine.stop_container(&id, &name, None, None).await });
+        }
+        Ok(ended)
+    }
+
+    /// Ends one container. Answers which, if it ran, and the engine's own end of it, where that goes on.
+    async fn end_one(&self, one: ContainerStatus) -> Result<(Option<ContainerRef>, Option<Tail>), EngineError> {
+        // One that ends again and again may have no process between two of its ends.
+        if one.state != "running" || self.set_restart(&one.id, &one.name, "").await.is_err() {
+            let runs = self.rest_one(&one.id, &one.name, &one.state).await?;
             let container = ContainerRef { id: one.id, name: one.name, service: one.service };
-            tokio::select! {
-                biased;
-                stopped = &mut tail => stopped.unwrap_or(Ok(())).map(|()| (Some(container), None)),
-                () = self.has_ended(&container.id) => Ok((Some(container), Some(tail))),
-                // The engine tells of it as soon as the process is gone; whoever waits is answered some 200 ms later, when most
-                // engines have taken the networks down, too. A port that is published may be wanted by the next one.
-                Some(_) = deaths.next(), if !publishes => Ok((Some(container), Some(tail))),
-            }
-        });
-        let ended: Result<Vec<_>, EngineError> = join_all(ends).await.into_iter().collect();
-        let (containers, tails): (Vec<_>, Vec<_>) = ended?.into_iter().unzip();
-        Ok(Ended {
-            containers: containers.into_iter().flatten().collect(),
-            tails: tails.into_iter().flatten().collect(),
-        })
+            return Ok((runs.then_some(container), None));
+        }
+        let publishes = one.ports.iter().any(|port| port.contains("->"));
+        let (engine, id, name) = (self.clone(), one.id.clone(), one.name.clone());
+        let mut deaths = self.container_events(&[&one.id], &["die"]);
+        let mut tail = tokio::spawn(async move { engine.stop_container(&id, &name, None, None).await });
+        let container = ContainerRef { id: one.id, name: one.name, service: one.service };
+        tokio::select! {
+            biased;
+            stopped = &mut tail => stopped.unwrap_or(Ok(())).map(|()| (Some(container), None)),
+            () = self.has_ended(&container.id) => Ok((Some(container), Some(tail))),
+            // The engine tells of it as soon as the process is gone; whoever waits is answered some 200 ms later, when most
+            // engines have taken the networks down, too. A port that is published may be wanted by the next one.
+            Some(_) = deaths.next(), if !publishes => Ok((Some(container), Some(tail))),
+        }
     }
 
     /// Answers when no process of a container is left; never, where the engine does not say so.
@@ -108,20 +134,26 @@ impl Engine {
         Ok(matches!(state, "running" | "restarting" | "paused"))
     }
 
-    /// Stops the containers of these services (all when empty), side by side and each with its own grace, and has the engine
-    /// not start them again by itself. One-offs are left alone. Answers whom it stopped; who did not run is not named.
+    /// Stops the containers of these services (all when empty), each with its own grace, and has the engine not start them again by
+    /// itself: what depends on a service before it, as their labels say, and side by side what does not depend on one another.
+    /// One-offs are left alone. Answers whom it stopped; who did not run is not named.
     ///
     /// # Errors
     /// The first refusal, after all were asked.
     pub async fn rest(&self, project: &str, services: &[String]) -> Result<Vec<ContainerRef>, EngineError> {
         let all = self.containers(project, true).await?;
-        let wanted =
-            all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
-        let rests = wanted.map(|one| async move {
-            let runs = self.rest_one(&one.id, &one.name, &one.state).await?;
-            Ok::<_, EngineError>(runs.then_some(ContainerRef { id: one.id, name: one.name, service: one.service }))
+        let mut needs = Needs::new();
+        all.iter().for_each(|one| needs.entry(one.service.clone()).or_default().extend(one.needs.iter().cloned()));
+        let rests = wanted(all, services).map(|one| {
+            let service = one.service.clone();
+            let rests = async move {
+                let runs = self.rest_one(&one.id, &one.name, &one.state).await?;
+                Ok::<_, EngineError>(runs.then_some(ContainerRef { id: one.id, name: one.name, service: one.service }))
+            };
+            (service, rests)
         });
-        let rested: Result<Vec<Option<ContainerRef>>, EngineError> = join_all(rests).await.into_iter().collect();
+        let rested: Result<Vec<Option<ContainerRef>>, EngineError> =
+            in_turn(rests.collect(), &needs).await.into_iter().collect();
         Ok(rested?.into_iter().flatten().collect())
     }
 
@@ -164,6 +196,11 @@ impl Engine {
             Err(error) => Err(EngineError::api(format!("set the restart policy of {name}"), error)),
         }
     }
+}
+
+/// Of a project's containers those of these services (all when empty), without one-offs.
+fn wanted(all: Vec<ContainerStatus>, services: &[String]) -> impl Iterator<Item = ContainerStatus> {
+    all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)))
 }
 
 /// Compose's word for a restart policy, for the engine.

@@ -39,6 +39,9 @@ pub struct ContainerStatus {
     pub ports: Vec<String>,
     /// Seconds since the Unix epoch.
     pub created: i64,
+    /// Services that its own depends on, by the label that it was made with.
+    #[serde(skip)]
+    pub needs: Vec<String>,
 }
 
 /// One project that has containers.
@@ -100,6 +103,7 @@ pub(super) fn status(summary: ContainerSummary) -> Option<ContainerStatus> {
     ports.sort();
     ports.dedup();
     let seen = observe::container(summary)?;
+    let needs = labels::parse_depends_on(seen.labels.get(labels::DEPENDS_ON).map_or("", String::as_str));
     let (state, exit_code) = match seen.state {
         RunState::Created => ("created", None),
         RunState::Running => ("running", None),
@@ -122,6 +126,7 @@ pub(super) fn status(summary: ContainerSummary) -> Option<ContainerStatus> {
         status: text,
         ports,
         created,
+        needs: needs.into_iter().map(|one| one.service).collect(),
     })
 }
 

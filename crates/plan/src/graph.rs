@@ -99,6 +99,12 @@ pub fn dependency_order(project: &Project) -> Vec<String> {
     Graph::new(Some(project), &Observed::default()).order
 }
 
+/// What each service of a project depends on.
+pub fn needs(project: &Project) -> BTreeMap<String, BTreeSet<String>> {
+    let own = |edges: Vec<Edge>| edges.into_iter().map(|edge| edge.on).collect();
+    of_project(project).into_iter().map(|(name, edges)| (name, own(edges))).collect()
+}
+
 fn of_project(project: &Project) -> BTreeMap<String, Vec<Edge>> {
     let edges = project.services.iter().map(|(name, service)| {
         let owners: Vec<&str> = shares(service).into_iter().map(|(_, target)| target).collect();

@@ -28,7 +28,7 @@ pub use check::check;
 pub use converge::{converge, dependencies, may_end, namespace_owners};
 pub use down::down;
 pub use error::PlanError;
-pub use graph::dependency_order;
+pub use graph::{dependency_order, needs};
 pub use intent::{DownOptions, Earlier, Intent, Mounted, Pull, RemoveImages};
 pub use lifecycle::{remove, restart, start, stop};
 pub use observed::{

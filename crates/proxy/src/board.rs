@@ -167,6 +167,21 @@ pub(crate) struct Target {
     pub(crate) pool: Pool,
 }
 
+/// What another table took the place of.
+#[must_use = "its connections are open until they are closed"]
+pub(crate) struct Left {
+    _live: Live,
+    /// Containers to which no more requests go.
+    targets: Vec<Arc<Target>>,
+}
+
+impl Left {
+    /// Closes the connections without a request.
+    pub(crate) fn close(self) {
+        self.targets.iter().for_each(|target| target.pool.close());
+    }
+}
+
 /// A colour that left the table.
 #[derive(Debug)]
 struct Gone {
@@ -440,8 +455,9 @@ impl Board {
         Arc::clone(&self.read().file)
     }
 
-    /// Serves another table, all of it at once. What stays of a colour keeps its counts.
-    pub(crate) fn replace(&self, file: RouteFile) {
+    /// Serves another table, all of it at once. What stays of a colour keeps its counts. Answered is what nobody needs any more:
+    /// to close its connections takes longer than the change itself.
+    pub(crate) fn replace(&self, file: RouteFile) -> Left {
         let mut live = self.write();
         let Live { listeners: before, leaving, standings: standings_before, .. } = &mut *live;
         let standings: BTreeMap<String, Arc<Standing>> = (file.table.repositories.keys())
@@ -452,7 +468,6 @@ impl Board {
             })
             .collect();
         let mut gone = std::mem::take(leaving);
-        let before = std::mem::take(before);
         let known = before.values().flat_map(|listening| &listening.routes);
         gone.extend(known.flat_map(|serving| serving.gone()));
         let mut routes: BTreeMap<SocketAddr, Vec<Arc<Serving>>> = BTreeMap::new();
@@ -482,10 +497,11 @@ impl Board {
             let mut own = routes.filter(|serving| serving.repository == gone.repository);
             let now = own.find_map(|serving| serving.route.drain_seconds);
             gone.drains(now.map(Duration::from_secs).or(gone.drain));
-            gone.counts.targets.iter().for_each(|target| target.pool.close());
         }
+        let targets = gone.iter().flat_map(|gone| gone.counts.targets.iter().map(Arc::clone)).collect();
         gone.retain(|gone| gone.counts.all.open.load(SeqCst) > 0);
-        *live = Live { file: Arc::new(file), listeners, leaving: gone, standings };
+        let next = Live { file: Arc::new(file), listeners, leaving: gone, standings };
+        Left { _live: std::mem::replace(&mut *live, next), targets }
     }
 
     /// The same routes are in another file now.
@@ -704,7 +720,7 @@ mod tests {
     #[test]
     fn the_target_with_the_fewest_connections_gets_the_next() {
         let board = Board::default();
-        board.replace(file(&[("red", 1, 100, &[1, 2])]));
+        board.replace(file(&[("red", 1, 100, &[1, 2])])).close();
         let claim = |tried: &[SocketAddr]| board.claim(LISTEN.into(), CLIENT, tried);
         let (first, second, third) = (claim(&[]), claim(&[]), claim(&[]));
         assert_eq!([&first, &second, &third].map(|claim| port(claim.as_ref())), [Some(1), Some(2), Some(1)]);
@@ -723,23 +739,23 @@ mod tests {
             let colours: Vec<_> = routes[0].colours.iter().map(|colour| (colour.name.clone(), colour.open)).collect();
             (colours, leaving.iter().map(|gone| (gone.name.clone(), gone.generation, gone.open)).collect::<Vec<_>>())
         };
-        board.replace(file(&[("red", 1, 100, &[1])]));
+        board.replace(file(&[("red", 1, 100, &[1])])).close();
         let old = board.claim(LISTEN.into(), CLIENT, &[]);
-        board.replace(file(&[("blue", 2, 100, &[2]), ("red", 1, 0, &[1])]));
+        board.replace(file(&[("blue", 2, 100, &[2]), ("red", 1, 0, &[1])])).close();
         let new = board.claim(LISTEN.into(), CLIENT, &[]);
         assert_eq!([&old, &new].map(|claim| port(claim.as_ref())), [Some(1), Some(2)]);
         assert_eq!(open(&board), (vec![("blue".into(), 1), ("red".into(), 1)], vec![]));
         // Red leaves, and comes back as it was.
-        board.replace(file(&[("blue", 2, 100, &[2])]));
+        board.replace(file(&[("blue", 2, 100, &[2])])).close();
         assert_eq!(open(&board), (vec![("blue".into(), 1)], vec![("red".into(), 1, 1)]));
-        board.replace(file(&[("red", 1, 100, &[1])]));
+        board.replace(file(&[("red", 1, 100, &[1])])).close();
         assert_eq!(open(&board), (vec![("red".into(), 1)], vec![("blue".into(), 2, 1)]));
         // A red of another deployment is another one.
-        board.replace(file(&[("red", 3, 100, &[3])]));
+        board.replace(file(&[("red", 3, 100, &[3])])).close();
         assert_eq!(open(&board), (vec![("red".into(), 0)], vec![("blue".into(), 2, 1), ("red".into(), 1, 1)]));
         drop((old, new));
         assert_eq!(open(&board), (vec![("red".into(), 0)], vec![]));
-        board.replace(file(&[("red", 3, 100, &[3])]));
+        board.replace(file(&[("red", 3, 100, &[3])])).close();
         assert!(board.read().leaving.is_empty(), "what ended is forgotten");
     }
 
@@ -748,7 +764,7 @@ mod tests {
     fn nothing_comes_to_a_colour_that_was_left() {
         use std::sync::atomic::AtomicBool;
         let (board, stop) = (Board::default(), AtomicBool::new(false));
-        board.replace(file(&[("red", 1, 100, &[1])]));
+        board.replace(file(&[("red", 1, 100, &[1])])).close();
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -760,7 +776,7 @@ mod tests {
             }
             for generation in 2..500 {
                 let before = board.listening(LISTEN.into()).map(|of| Arc::clone(&of.routes[0].colours[0].all)).unwrap();
-                board.replace(file(&[("red", generation, 100, &[1])]));
+                board.replace(file(&[("red", generation, 100, &[1])])).close();
                 // Claims that stood before the change end; attempts that are undone come and go, and get no target.
                 while before.open.load(SeqCst) > 0 {
                     std::hint::spin_loop();

@@ -85,7 +85,7 @@ impl Changer {
                 .for_each(|mistake| tracing::error!("{mistake}; clients of that route get no TLS until it can"));
         }
         house.certificates.tell(&served);
-        house.board.replace(served);
+        house.board.replace(served).close();
         let mut doors = BTreeMap::new();
         for (address, place) in places {
             let listener = match handed.remove(&address) {
@@ -180,7 +180,7 @@ impl Changer {
         match RouteFile::from_bytes(served.as_bytes()) {
             Ok(file) => {
                 let standing = file.table.standing.clone();
-                self.house.board.replace(file);
+                self.house.board.replace(file).close();
                 self.house.board.stand_as(&standing);
             }
             Err(mistakes) => tracing::error!("the table of the next process is not understood: {mistakes}"),
@@ -482,10 +482,12 @@ impl Changer {
         }
         self.house.certificates.tell(&next);
         dies::here("before", "moving the routes");
-        let (at, since) = (micros_since_1970(), Instant::now());
-        self.house.board.replace(next);
+        let since = Instant::now();
+        let left = self.house.board.replace(next);
+        let (at, micros) = (micros_since_1970(), since.elapsed().as_micros());
+        left.close();
         dies::here("after", "moving the routes");
-        tracing::debug!(at, micros = since.elapsed().as_micros(), "the routes have moved");
+        tracing::debug!(at, micros, "the routes have moved");
         for (address, place, listener) in listeners {
             doors.insert(address, Door::open(address, place, listener, Arc::clone(&self.house)));
         }

@@ -339,9 +339,20 @@ pub struct Link {
     pub moving: Vec<String>,
 }
 
-/// What helps against long ends.
-const SOONER: &str =
-    "have it end at its stop signal (an `exec` or `init: true` passes that on), or write a shorter one";
+/// How long turnout-proxy has a request wait, in words.
+const HOLD: &str = "30 s";
+/// What comes of long ends, and what helps against them.
+const TOO_LONG: &str = "those that waited longer are answered with 504; have it end at its stop signal (an `exec` or \
+                        `init: true` passes that on), or write a shorter one";
+
+/// How long ends may take, each before the next, in words.
+fn takes(chain: &[Grace]) -> String {
+    let all = chain.iter().map(Grace::to_string).collect::<Vec<_>>().join(", then ");
+    match chain {
+        [one] => format!("by its stop_grace_period the end of {} may take {} of that", one.service, short(one.lasts)),
+        _ => format!("by their stop_grace_period the ends of {all}, one after the other, may use that up"),
+    }
+}
 
 /// How long a service may take to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -402,10 +413,17 @@ pub enum Note {
         /// The names of coloured services, which lead it to the proxy from now on.
         names: Vec<String>,
     },
-    /// Requests are held while it ends, and may have to wait too long for that.
-    LongEnd(Grace),
-    /// The same at the first switch and on the way back in place, where these end one after the other.
-    LongEnds(Grace, Grace),
+    /// Requests are held while these end, each before the next, and may have to wait too long for that.
+    LongEnd(Vec<Grace>),
+    /// The same where this one, which stays, is replaced.
+    LongReplaced(Grace),
+    /// The same where what stays changes hands.
+    LongEnds {
+        /// What ends, each before the next.
+        chain: Vec<Grace>,
+        /// At the first switch as well; else only on the way back in place.
+        first: bool,
+    },
     /// On networks that are not the project's own, coloured containers have no names.
     NoAliasOutside(String),
     /// A fixed container name would be there twice; it stays a name within its colour.
@@ -466,17 +484,24 @@ impl fmt::Display for Note {
             Note::NoAliasOutside(network) => {
                 write!(f, "on the network {network}, which is not the project's own, coloured containers have no names")
             }
-            Note::LongEnd(grace) => write!(
+            Note::LongEnd(chain) => write!(
                 f,
-                "requests wait 30 s at most while {} changes over, and by its stop_grace_period its end may take {} of that: \
-                 those that waited longer are answered with 504; {SOONER}",
-                grace.service,
-                short(grace.lasts)
+                "requests wait {HOLD} at most while {} {}, and {}: {TOO_LONG}",
+                chain.iter().map(|one| one.service.as_str()).collect::<Vec<_>>().join(" and "),
+                if chain.len() == 1 { "changes over" } else { "change over" },
+                takes(chain)
             ),
-            Note::LongEnds(first, then) => write!(
+            Note::LongReplaced(grace) => write!(
                 f,
-                "at the first switch, and on the way back in place, requests wait 30 s at most while {first} and {then} end one \
-                 after the other, each within its stop_grace_period: those that waited longer are answered with 504; {SOONER}"
+                "where a deployment replaces {}, requests wait {HOLD} at most, and {}: {TOO_LONG}",
+                grace.service,
+                takes(std::slice::from_ref(grace))
+            ),
+            Note::LongEnds { chain, first } => write!(
+                f,
+                "{}on the way back in place, requests wait {HOLD} at most while the stack ends, and {}: {TOO_LONG}",
+                if *first { "at the first switch, and " } else { "" },
+                takes(chain)
             ),
             Note::ContainerName { service, name } => {
                 write!(f, "the container name {name} of {service} stays a name within its colour only")

@@ -18,6 +18,9 @@ pub struct Facts {
     pub ignoring: BTreeSet<String>,
     /// COLOR of the repository's `.env`.
     pub colour: Option<String>,
+    /// Engine names of volumes, by Compose key, where what is in them lies under other ones than the project's own: what stays has
+    /// them, whatever the colour.
+    pub volumes: BTreeMap<String, String>,
 }
 
 /// What an image says of itself.

@@ -118,7 +118,8 @@ fn place(project: &Project, facts: &Facts, mount: &Mount) -> Option<Storage> {
     match mount.r#type.as_str() {
         "volume" | "cluster" if mount.source.is_empty() => Some(Storage::Anonymous(clean(&mount.target).to_owned())),
         "volume" | "cluster" => {
-            let named = project.volumes.get(&mount.source).and_then(Option::as_ref).map(|volume| volume.name.as_str());
+            let own = project.volumes.get(&mount.source).and_then(Option::as_ref).map(|volume| volume.name.as_str());
+            let named = facts.volumes.get(&mount.source).map(String::as_str).or(own);
             let name = named.filter(|name| !name.is_empty()).unwrap_or(&mount.source);
             let part = mount.volume.as_ref().map_or("", |options| options.subpath.as_str());
             Some(Storage::Volume(name.to_owned(), part.to_owned()))

@@ -6,13 +6,19 @@ use crate::{
         keys::{Default, KEYS, Key, Stands},
         kind::{Kind, TIMES},
     },
-    switch::{Protocol, said::keys as switch},
+    switch::{
+        Protocol,
+        said::{
+            keys as switch,
+            parts::{self, Part},
+        },
+    },
 };
 
 const HEAD: &str = "# repos.yaml
 
-Every key of the list of repositories. Made from `src/config/repos/keys.rs` and, under `switch`, `crates/switch/src/said/keys.rs`,
-where each is declared once;
+Every key of the list of repositories. Made from `src/config/repos/keys.rs` and, under `switch`, `crates/switch/src/said/keys.rs` and
+`parts.rs`, where each is declared once;
 [repos.yaml.example](../repos.yaml.example) has them in the form of a file.
 
 The file maps the name of each repository to the path of its working tree, or to a mapping of the keys below. Two names are
@@ -85,6 +91,22 @@ pub fn repos_page() -> String {
         text.push_str(&format!("\n{title}| key | takes | default | such as | |\n|---|---|---|---|---|\n"));
         keys.iter().for_each(|key| text.push_str(&of_switch(key)));
     }
+    for (title, parts) in [
+        ("`health`", parts::HEALTH),
+        ("`tls` of a route, by files", parts::TLS_FILES),
+        ("`preview`", parts::PREVIEW),
+        ("Each of `pins`", parts::PIN),
+        ("Each of `steps`", parts::STEP),
+        ("`prometheus` of `analysis`", parts::PROMETHEUS),
+        ("`command` of `analysis`", parts::COMMAND),
+        ("`page` of `analysis`", parts::ASKED_PAGE),
+        ("And each of these three", parts::MEASURED),
+    ] {
+        text.push_str(&of_parts(title, parts));
+    }
+    for (program, parts) in parts::ADAPTERS {
+        text.push_str(&of_parts(&format!("`{program}` of `adapter`"), parts));
+    }
     text
 }
 
@@ -113,25 +135,56 @@ fn takes_in_switch(form: switch::Form) -> String {
         Form::Colours => "two words of a-z, 0-9, - and _",
         Form::Listen => "a port, or an address with one",
         Form::Target => "a service with a port of its containers; without it, its only one",
-        Form::Tls => "`acme`, or a mapping of `certificate` and `key`, which are paths",
+        Form::Tls => return format!("`acme`, or a mapping of {}", parts_of(parts::TLS_FILES)),
         Form::Protocols => "a protocol, or a mapping to protocols",
-        Form::Health => "a path, or a mapping of `path` and `timeout`",
+        Form::Health => return format!("a path, or a mapping of {}", parts_of(parts::HEALTH)),
         Form::Routes => "a list of mappings",
         Form::Services => "a mapping of services to a class, or to a mapping",
         Form::Promote => "`auto`, `manual`, or `after` and a duration",
         Form::Analysis => "`on`, `off`, or a mapping",
-        Form::Prometheus => {
-            "a mapping of `url`, `query`, `fail_above`, `fail_below`, `every`, `timeout`, or a list of such"
-        }
-        Form::Command => "a mapping of `run`, `every`, `timeout`, or a list of such",
-        Form::AskedPage => "a path, or a mapping of `path`, `to`, `every`, `timeout`, or a list of such",
-        Form::Preview => "a host's name, `cookie`, or a mapping of `host`, `listen`, `cookie`, `to`",
+        Form::Prometheus => return measured(parts::PROMETHEUS),
+        Form::Command => return measured(parts::COMMAND),
+        Form::AskedPage => return format!("a path, or {}", measured(parts::ASKED_PAGE)),
+        Form::Preview => return format!("a host's name, `cookie`, or a mapping of {}", parts_of(parts::PREVIEW)),
         Form::Mirror => "a share from 1% to 100%",
-        Form::Pins => "a list of mappings of `header` or `cookie`, and `value`",
-        Form::Steps => "a list of mappings of `weight` (1 to 99) and `for`",
-        Form::Adapter => "one of `haproxy`, `nginx`, `caddy`, `traefik`, with a mapping",
+        Form::Pins => return format!("a list of mappings of {}", parts_of(parts::PIN)),
+        Form::Steps => return format!("a list of mappings of {}", parts_of(parts::STEP)),
+        Form::Adapter => {
+            let programs: Vec<&str> = parts::ADAPTERS.iter().map(|(name, _)| *name).collect();
+            return format!("one of {}, with a mapping", listed(&programs));
+        }
+        Form::Text => "a text",
+        Form::File => "an absolute path",
+        Form::Decimal => "a number",
+        Form::Weight => "a whole number from 1 to 99",
+        Form::Host => "a host's name, without a port",
+        Form::Token => "a name of a header or a cookie",
+        Form::PinValue => return format!("1 to {} characters of ASCII", parts::LONGEST_PIN),
+        Form::Origin => "an address that begins with http:// or https://",
+        Form::AsciiPage => "a path that begins with /, in ASCII",
+        Form::Arguments => "a list of texts",
+        Form::AdapterWord => "a name",
+        Form::Words | Form::Names => "a name, or a mapping of targets to names",
     };
     takes.to_owned()
+}
+
+/// The names of parts.
+fn parts_of(parts: &[Part]) -> String {
+    parts.iter().map(|part| format!("`{}`", part.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn measured(own: &[Part]) -> String {
+    format!("a mapping of {}, or a list of such", parts_of(&[own, parts::MEASURED].concat()))
+}
+
+/// What stands inside the value of a key.
+fn of_parts(title: &str, parts: &[Part]) -> String {
+    let each = parts.iter().map(|part| {
+        let needed = if part.required { "; must be given" } else { "" };
+        format!("- `{}` ({}{needed}): {}\n", part.name, takes_in_switch(part.form), part.help)
+    });
+    format!("\n{title}:\n\n{}", each.collect::<String>())
 }
 
 /// What a key takes, in words.

@@ -8,17 +8,15 @@ use crate::{
     config::repos::{AUTO, OFF},
     switch::{
         Class, Protocol,
-        said::keys::{ANALYSIS_KEYS, Form, KEYS, Key, ROUTE_KEYS, SERVICE_KEYS},
+        said::{
+            keys::{ANALYSIS_KEYS, Form, KEYS, Key, ROUTE_KEYS, SERVICE_KEYS},
+            parts::{self, LONGEST_PIN, MOST_MEASURES, MOST_PINS, MOST_STEPS, Part},
+        },
     },
 };
 
 /// Durations as Compose has them, not negative; `compose::model::Duration`.
 const DURATION: &str = r"^(\+?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w))+))$";
-/// As many measures, pins and steps are taken as this.
-const MOST_MEASURES: u64 = 8;
-const MOST_PINS: u64 = 16;
-const MOST_STEPS: u64 = 16;
-
 /// What stands under `switch:`.
 pub(super) fn blue_green() -> Value {
     json!({ "anyOf": [{ "enum": [AUTO, OFF] }, declared(KEYS, &[])] })
@@ -26,15 +24,22 @@ pub(super) fn blue_green() -> Value {
 
 /// A mapping of declared keys.
 fn declared(keys: &[Key], required: &[&str]) -> Value {
-    let properties = keys.iter().map(|key| {
-        let mut schema = of_form(key.form);
-        if let Some(schema) = schema.as_object_mut() {
-            let told = format!("{} Default: {}.", key.help, key.default);
-            schema.insert("description".to_owned(), told.into());
-        }
-        (key.name.to_owned(), schema)
-    });
-    mapping(properties.collect(), required)
+    let told = |key: &Key| described(of_form(key.form), format!("{} Default: {}.", key.help, key.default));
+    mapping(keys.iter().map(|key| (key.name.to_owned(), told(key))).collect(), required)
+}
+
+/// A mapping of declared parts.
+fn made_of(parts: &[Part]) -> Value {
+    let required: Vec<&str> = parts.iter().filter(|part| part.required).map(|part| part.name).collect();
+    let told = |part: &Part| described(of_form(part.form), part.help.to_owned());
+    mapping(parts.iter().map(|part| (part.name.to_owned(), told(part))).collect(), &required)
+}
+
+fn described(mut schema: Value, help: String) -> Value {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("description".to_owned(), help.into());
+    }
+    schema
 }
 
 /// A mapping. A key without a value is as if it were not there, where it need not be.
@@ -56,12 +61,7 @@ fn or_nothing(mut schema: Value) -> Value {
     either
 }
 
-/// Some keys with their schemas, written as JSON.
-fn written(properties: &Value, required: &[&str]) -> Value {
-    mapping(properties.as_object().cloned().unwrap_or_default(), required)
-}
-
-fn list_of(items: &Value, most: u64) -> Value {
+fn list_of(items: &Value, most: usize) -> Value {
     json!({ "type": "array", "minItems": 1, "maxItems": most, "items": items })
 }
 
@@ -85,15 +85,14 @@ fn of_form(form: Form) -> Value {
         Form::Listen => listen(),
         Form::Target => json!({ "type": "string" }),
         Form::Tls => {
-            let files = json!({ "certificate": { "type": "string" }, "key": { "type": "string" } });
-            json!({ "anyOf": [{ "enum": ["acme", "auto"] }, written(&files, &["certificate", "key"])] })
+            json!({ "anyOf": [{ "enum": ["acme", "auto"] }, made_of(parts::TLS_FILES)] })
         }
         Form::Protocol => protocol(),
         Form::Protocols => {
             json!({ "anyOf": [protocol(), { "type": "object", "additionalProperties": protocol() }] })
         }
         Form::Health => {
-            json!({ "anyOf": [page(), written(&json!({ "path": page(), "timeout": duration() }), &[])] })
+            json!({ "anyOf": [page(), made_of(parts::HEALTH)] })
         }
         Form::Routes => json!({ "type": "array", "items": declared(ROUTE_KEYS, &["listen", "to"]) }),
         Form::Services => {
@@ -105,40 +104,30 @@ fn of_form(form: Form) -> Value {
         Form::Analysis => {
             json!({ "anyOf": [{ "enum": ["on", "off"] }, { "type": "boolean" }, declared(ANALYSIS_KEYS, &[])] })
         }
-        Form::Prometheus => measures(measure(
-            json!({
-                "url": text(r"^https?://[^/@?#\\\s]+(/[^?#\\\s]*)?$"),
-                "query": { "type": "string", "minLength": 1 },
-                "fail_above": { "type": "number" },
-                "fail_below": { "type": "number" },
-            }),
-            &["url", "query"],
-        )),
-        Form::Command => {
-            let run = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 64 });
-            measures(measure(json!({ "run": run }), &["run"]))
-        }
-        Form::AskedPage => {
-            let page = text("^/[!-~]*$");
-            let whole = measure(json!({ "path": page, "to": { "type": "string" } }), &["path"]);
-            measures(json!({ "anyOf": [page, whole] }))
-        }
-        Form::Preview => {
-            let host = text(r"^[^*/: ]+$");
-            let parts = json!({ "host": host, "listen": listen(), "cookie": { "type": "boolean" }, "to": { "type": "string" } });
-            let mut parts = written(&parts, &[]);
-            if let Some(parts) = parts.as_object_mut() {
-                parts.insert("minProperties".to_owned(), 1.into());
-            }
-            json!({ "anyOf": [host, parts] })
-        }
+        Form::Prometheus => measures(&measure(parts::PROMETHEUS)),
+        Form::Command => measures(&measure(parts::COMMAND)),
+        Form::AskedPage => measures(&json!({ "anyOf": [of_form(Form::AsciiPage), measure(parts::ASKED_PAGE)] })),
+        Form::Preview => json!({ "anyOf": [of_form(Form::Host), not_empty(made_of(parts::PREVIEW))] }),
         Form::Mirror => text(r"^\s*\+?0*([1-9][0-9]?|100)\s*%$"),
         Form::Pins => list_of(&pin(), MOST_PINS),
-        Form::Steps => {
-            let weight = json!({ "type": "integer", "minimum": 1, "maximum": 99 });
-            list_of(&written(&json!({ "weight": weight, "for": duration() }), &["weight"]), MOST_STEPS)
+        Form::Steps => list_of(&made_of(parts::STEP), MOST_STEPS),
+        Form::Adapter => {
+            let programs = parts::ADAPTERS.iter().map(|(name, parts)| ((*name).to_owned(), made_of(parts)));
+            not_empty(mapping(programs.collect(), &[]))
         }
-        Form::Adapter => adapter(),
+        Form::Text => json!({ "type": "string", "minLength": 1 }),
+        Form::File => path(),
+        Form::Decimal => json!({ "type": "number" }),
+        Form::Weight => json!({ "type": "integer", "minimum": 1, "maximum": 99 }),
+        Form::Host => text(r"^[^*/: ]+$"),
+        Form::Token => text(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
+        Form::PinValue => text(&format!(r#"^[^\s",;\\]{{1,{LONGEST_PIN}}}$"#)),
+        Form::Origin => text(r"^https?://[^/@?#\\\s]+(/[^?#\\\s]*)?$"),
+        Form::AsciiPage => text("^/[!-~]*$"),
+        Form::Arguments => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 64 }),
+        Form::AdapterWord => text(r"^[A-Za-z0-9._-]{1,100}$"),
+        Form::Words => one_or_for_each(&of_form(Form::AdapterWord)),
+        Form::Names => one_or_for_each(&json!({ "type": "string" })),
     }
 }
 
@@ -150,51 +139,33 @@ fn listen() -> Value {
     json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] })
 }
 
-/// Something that is asked of a colour: its own keys, and how often and how long.
-fn measure(mut properties: Value, required: &[&str]) -> Value {
-    if let Some(properties) = properties.as_object_mut() {
-        properties.extend(["every", "timeout"].map(|key| (key.to_owned(), text(DURATION))));
-    }
-    written(&properties, required)
+/// Something that is asked of a colour: its own parts, and how often and how long.
+fn measure(own: &[Part]) -> Value {
+    made_of(&[own, parts::MEASURED].concat())
 }
 
 /// One of them, or several.
-fn measures(one: Value) -> Value {
-    let several = json!({ "type": "array", "items": one, "maxItems": MOST_MEASURES });
-    json!({ "anyOf": [one, several] })
+fn measures(one: &Value) -> Value {
+    json!({ "anyOf": [one, { "type": "array", "items": one, "maxItems": MOST_MEASURES }] })
 }
 
 /// Requests that go to a next colour while it waits: by a header or by a cookie.
 fn pin() -> Value {
-    let name = text(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$");
-    let value = text(r#"^[^\s",;\\]{1,128}$"#);
-    let mut pin = written(&json!({ "header": name, "cookie": name, "value": value }), &["value"]);
+    let mut pin = made_of(parts::PIN);
     if let Some(pin) = pin.as_object_mut() {
         pin.insert("anyOf".to_owned(), json!([{ "required": ["header"] }, { "required": ["cookie"] }]));
     }
     pin
 }
 
-/// A proxy of the user's own: one program, with where it is asked and what it calls the places that lead to the stack.
-fn adapter() -> Value {
-    let word = text(r"^[A-Za-z0-9._-]{1,100}$");
-    let any = json!({ "type": "string" });
-    let names = |place: &Value| json!({ "anyOf": [place, { "type": "object", "additionalProperties": place, "minProperties": 1 }] });
-    let haproxy = json!({ "backend": names(&word), "socket": path(), "table": word, "state": path() });
-    let nginx = json!({ "upstream": names(&word), "file": path(), "answers": any, "pid": path() });
-    let caddy = json!({ "id": names(&any), "admin": any });
-    let traefik = json!({ "service": names(&word), "file": path() });
-    let mut programs = written(
-        &json!({
-            "haproxy": written(&haproxy, &["backend", "socket"]),
-            "nginx": written(&nginx, &["upstream", "file", "answers"]),
-            "caddy": written(&caddy, &["id"]),
-            "traefik": written(&traefik, &["service", "file"]),
-        }),
-        &[],
-    );
-    if let Some(programs) = programs.as_object_mut() {
-        programs.insert("minProperties".to_owned(), 1.into());
+/// What a proxy of the user's own calls a place that leads to the stack, or one for each target.
+fn one_or_for_each(place: &Value) -> Value {
+    json!({ "anyOf": [place, { "type": "object", "additionalProperties": place, "minProperties": 1 }] })
+}
+
+fn not_empty(mut mapping: Value) -> Value {
+    if let Some(mapping) = mapping.as_object_mut() {
+        mapping.insert("minProperties".to_owned(), 1.into());
     }
-    programs
+    mapping
 }

@@ -27,7 +27,8 @@ const ALL_TEXT: usize = 1 << 20;
 /// Bytes of all that a colour reads from copies: whatever a commit mounts, it fills the disk no further.
 const ALL_COPIED: u64 = 1 << 30;
 
-/// The facts of a project. `colour`: the COLOR that it was loaded with. `state`: the state directory.
+/// The facts of a project. `colour`: the COLOR that it was loaded with. `state`: the state directory. Whose volumes it uses, whoever
+/// knows that adds.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -60,7 +61,7 @@ pub async fn gather(
     let (root, looked, view) = (repo.real_path.clone(), project.clone(), loaded.view.clone());
     let digests = InputSettings::copied(state, &repo.name);
     let files = compute(repo, "looking at what is mounted", move || of_files(&root, &looked, &view, digests)).await?;
-    Ok(Facts { images, files, ignoring, colour: Some(colour.to_owned()) })
+    Ok(Facts { images, files, ignoring, colour: Some(colour.to_owned()), volumes: BTreeMap::new() })
 }
 
 /// Sources of bind mounts, and files of configs and secrets. `digests`: where digests of their contents are remembered.

@@ -82,7 +82,9 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     };
     let said =
         Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
-    let facts = facts::gather(repo, &moving, colour, engine, &planner.settings.state_dir).await?;
+    let mut facts = facts::gather(repo, &moving, colour, engine, &planner.settings.state_dir).await?;
+    let volumes = named_volumes(&remaining.project);
+    facts.volumes.clone_from(&volumes);
     let derived = switch::derive(&moving.project, &facts, &said);
     refuse(repo, &derived, &planner.settings)?;
     let own = engine.containers(&moving.stack.project, false).await?;
@@ -90,7 +92,6 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     let loopback = ports::choose(store, &repo.name, colour, &derived, runs).await?;
     let listeners = listeners(store, repo, &derived).await?;
 
-    let volumes = named_volumes(&remaining.project);
     let project = moving.stack.project.clone();
     let copies = copies(planner, repo, &derived)?;
     let dressed = Dress {
@@ -249,8 +250,8 @@ fn beside(route: &Route) -> Vec<&'static str> {
     rules.into_iter().filter(|(is, _)| *is).map(|(_, why)| why).collect()
 }
 
-/// Engine names of the project's volumes, by key.
-fn named_volumes(project: &Project) -> BTreeMap<String, String> {
+/// Engine names of a project's volumes, by Compose key.
+pub(super) fn named_volumes(project: &Project) -> BTreeMap<String, String> {
     let named = project.volumes.iter().filter_map(|(key, volume)| {
         let volume = volume.as_ref()?;
         (!volume.name.is_empty()).then(|| (key.clone(), volume.name.clone()))

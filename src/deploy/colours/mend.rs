@@ -43,6 +43,7 @@ impl Deployer {
             // A switch may have been recorded only now.
             deployer.bake_on(&repo).await;
             deployer.attend_on(&repo).await;
+            deployer.build_meanwhile(&repo).await;
         });
     }
 

@@ -69,6 +69,7 @@ mod tests {
             status: String::new(),
             ports: Vec::new(),
             created: 0,
+            needs: Vec::new(),
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     stands::Stands,
     third::third,
     tried,
-    way::Adopts,
+    way::{Adopts, another},
     with::{Which, With},
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     files, git,
     plan::Plan,
     report::{Reporter, Silent},
+    rollout::Phase,
     switch::{self, Derived, Said, refusal::Cause, said::By},
 };
 
@@ -43,12 +44,15 @@ impl Deployer {
         let named = self.planner.read_through(repo, seen.view.clone(), reporter).await?;
         let stands = self.recorded(&repo.name).await?;
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
-        let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
+        let (_, derived) = derive(&self.planner, repo, &seen.view, (&named.stack.color, &staying), &engine).await?;
         let mut text = switch::explain(&derived);
         if let Some(front) = other::of(repo)? {
             text.push_str(&format!("\nled by {}\n", front.name()));
             let shares = derived.canary.steps.is_some();
             front.costs(shares).iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+        if let Some(said) = self.bakes_now(&repo.name, &stands).await? {
+            text.push_str(&format!("\n{said}\n"));
         }
         if let Some(said) = third(&repo.name, &stands.all, &derived.colours, &repo.env_file) {
             text.push_str(&format!("\n{said}\n"));
@@ -182,6 +186,20 @@ impl Deployer {
         Ok(self.refuse_taken_back(repo, stands, &commit).await.err())
     }
 
+    /// That something bakes, and who waits for the end of that; `None` where nothing does.
+    async fn bakes_now(&self, repo: &str, stands: &Stands) -> Result<Option<String>, Failure> {
+        let Some(bake) = self.store.rollout(repo).await.map_err(Failure::from)?.bake else { return Ok(None) };
+        let waits = self.store.waiting().await.map_err(Failure::from)?.into_iter().find(|one| one.repo == repo);
+        let said = match waits.filter(|one| one.phase == Phase::BakeAwaited) {
+            Some(one) => one.waits.summary,
+            None => {
+                let live = stands.live().map_or("what is live", |live| live.project.as_str());
+                format!("{live} bakes: a deployment builds its images at once and waits for the end of that")
+            }
+        };
+        Ok(Some(format!("{said}{}", another(bake))))
+    }
+
     /// What turnout-proxy could not listen on or show.
     async fn untaken(
         &self,
@@ -208,7 +226,9 @@ impl Deployer {
             let view = View::of(other);
             let read = async {
                 let named = self.planner.read_through(other, view.clone(), &Silent).await?;
-                derive(&self.planner, other, &view, &named.stack.color, engine).await
+                let colour = &named.stack.color;
+                // Its listeners are looked at alone.
+                derive(&self.planner, other, &view, (colour, colour), engine).await
             };
             match read.await {
                 Ok((_, derived)) => others.push((other.name.as_str(), derived)),
@@ -230,7 +250,8 @@ impl Deployer {
     }
 }
 
-/// What is derived for a repository, with the project that it was derived from. Also where something is refused.
+/// What is derived for a repository in one colour, with the project that it was derived from. Also where something is refused.
+/// `staying`: the COLOR that what stays is read with, which names the volumes.
 ///
 /// # Errors
 /// When the files or the engine cannot be read, or what was said does not fit.
@@ -238,13 +259,16 @@ pub async fn derive(
     planner: &Planner,
     repo: &Repo,
     view: &View,
-    colour: &str,
+    (colour, staying): (&str, &str),
     engine: &Engine,
 ) -> Result<(TreeProject, Derived), Failure> {
     let loaded = planner.read_in(repo, view.clone(), colour).await?;
     let said =
         Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
-    let facts = facts::gather(repo, &loaded, colour, engine, &planner.settings.state_dir).await?;
+    let mut facts = facts::gather(repo, &loaded, colour, engine, &planner.settings.state_dir).await?;
+    if staying != colour {
+        facts.volumes = look::named_volumes(&planner.read_in(repo, view.clone(), staying).await?.project);
+    }
     let derived = switch::derive(&loaded.project, &facts, &said);
     Ok((loaded, derived))
 }

@@ -174,6 +174,7 @@ impl Deployer {
         for repo in &list.repos.repos {
             self.bake_on(&repo.name).await;
             self.attend_on(&repo.name).await;
+            self.build_meanwhile(&repo.name).await;
         }
         // What was taken out of the list is not mended; what was begun is brought to its end.
         for gone in self.not_configured().await {

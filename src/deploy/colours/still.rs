@@ -84,6 +84,7 @@ mod tests {
             status: String::new(),
             ports: Vec::new(),
             created: 0,
+            needs: Vec::new(),
         }
     }
 

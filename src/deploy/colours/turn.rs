@@ -1,9 +1,10 @@
-//! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
+//! The actions that change something: warm, change over, switch. Each may be done again without harm; the ways out of them are in
+//! `way_out`.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
+    super::{Deployer, Failure, Prepared, acts::Manner, called_off, now_ms, of::Of, outcome, place, trigger},
     begun::{Begun, Telling},
     beside::{Second, falls_back},
     came::{Broke, Moved},
@@ -12,13 +13,14 @@ use super::{
     lead::Goal,
     look::{self, Looking},
     made::{Made, stands_in},
+    must_end::must_end,
     revert::answer,
     way::{Adopts, How, Way, in_words},
     with::{Which, With},
 };
 use crate::{
     compose::model::Project,
-    engine::{ApplyError, ContainerRef, Ended, Engine, EngineError},
+    engine::{ApplyError, ContainerRef, ContainerStatus, Ended, Engine, EngineError},
     git,
     plan::{self, Action},
     report::Reporter,
@@ -107,12 +109,13 @@ impl Deployer {
     /// Builds and pulls, so that nothing has to be waited for later, and images can be asked what they say of themselves.
     async fn images(&self, of: Of<'_>, way: &Way) -> Result<(), Broke> {
         let How::Made(making) = &way.how else { return Ok(()) };
+        let built = self.meanwhile.built(&of.repo.name);
         let colours = way.stands.all.iter().map(|one| one.project.clone());
         let projects: BTreeSet<String> = colours.chain([way.project.clone(), of.repo.project.clone()]).collect();
         for prepared in [&making.stays, &making.moves] {
             let named = match way.goes_back {
-                true => self.name_kept(of, prepared, &projects).await?,
-                false => BTreeSet::new(),
+                true => self.name_kept(of, prepared, &projects, None).await?,
+                false => self.name_built_meanwhile(of, prepared, &projects, &built).await?,
             };
             let is_image = |action: &Action| match action {
                 Action::Build { image, .. } => !named.contains(image),
@@ -194,21 +197,7 @@ impl Deployer {
             }
             self.before_it_ends(of, way, generation, true).await?;
             of.recorder.info(format!("{} ends: its volumes and ports go over to the colours", adopts.project));
-            // Whoever answers requests ends before what it needs for that.
-            let asks = self.in_place_wakes(way).into_iter().map(|wake| wake.service);
-            let asks: Vec<String> = asks.filter(|name| !adopts.stays.contains(name)).collect();
-            let mut ended = Vec::new();
-            if !asks.is_empty() {
-                ended.push(engine.end(&adopts.project, &asks).await?);
-            }
-            ended.push(engine.end(&adopts.project, &[]).await?);
-            if adopts.led.as_ref().is_some_and(|led| !led.made.returns.is_empty()) {
-                // Its ports are the engine's again right away, for other containers.
-                for ended in std::mem::take(&mut ended) {
-                    ended.released().await?;
-                }
-            }
-            releases.extend(ended);
+            releases.extend(self.end_in_place(of, way, &adopts, &engine).await?);
             self.change_what_stays(of, way, &engine).await?;
             self.fronts_reach(of, way, &engine).await?;
         } else if way.adopts.is_some() {
@@ -267,6 +256,40 @@ impl Deployer {
             }
         }
         Ok(())
+    }
+
+    /// Ends of what runs in place all that must not run beside the next colour. Answers what the engine releases still.
+    async fn end_in_place(
+        &self,
+        of: Of<'_>,
+        way: &Way,
+        adopts: &Adopts,
+        engine: &Engine,
+    ) -> Result<Option<Ended>, Failure> {
+        // Else its ports come free only with it, and connections are refused until then.
+        let mut ends = Vec::new();
+        if adopts.led.as_ref().is_some_and(|led| led.by_kernel) {
+            let runs = engine.containers(&adopts.project, true).await?;
+            ends = must_end(&way.made, &runs);
+            if ends.is_empty() {
+                // An earlier round has ended it.
+                return Ok(None);
+            }
+            let goes_on =
+                |one: &&ContainerStatus| one.state == "running" && !one.oneoff && !ends.contains(&one.service);
+            let names: BTreeSet<&str> = runs.iter().filter(goes_on).map(|one| one.service.as_str()).collect();
+            if !names.is_empty() {
+                let names = names.into_iter().collect::<Vec<_>>().join(", ");
+                of.recorder.info(format!("of {} ends once requests have gone over: {names}", adopts.project));
+            }
+        }
+        let ended = engine.end(&adopts.project, &ends).await?;
+        if adopts.led.as_ref().is_none_or(|led| led.made.returns.is_empty()) {
+            return Ok(Some(ended));
+        }
+        // Its ports are the engine's again right away, for other containers.
+        ended.released().await?;
+        Ok(None)
     }
 
     /// Ends services of what the next colour takes the place of.
@@ -372,7 +395,8 @@ impl Deployer {
     ) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
-        let applied = Box::pin(self.apply(prepared, repo, timeouts, Some(checks), reporter, cancel)).await;
+        let manner = Manner { checks: Some(checks), ..Manner::default() };
+        let applied = Box::pin(self.apply(prepared, repo, timeouts, manner, reporter, cancel)).await;
         self.note_reads(prepared, &applied).await;
         if prepared.decision.trigger_file_to_remove && trigger::builds_succeeded(&prepared.plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;
@@ -467,61 +491,6 @@ impl Deployer {
         }
     }
 
-    /// Has the routes lead to the live colour alone, as far as that can be done now.
-    pub(in crate::deploy) async fn routes_back(&self, of: Of<'_>, way: &Way) {
-        if let Ok(stands) = self.recorded(&of.repo.name).await
-            && let Err(failure) = self.live_alone(&of.repo.name, &way.steer, &stands).await
-        {
-            of.recorder.warn(format!("the routes could not be led to the live colour alone yet: {failure}"));
-            self.needs_mending(&of.repo.name, "the routes lead to the next colour as well");
-        }
-    }
-
-    /// Ends in the next colour what a change-over started, and starts again what it ended in the live one.
-    pub(in crate::deploy) async fn go_back(&self, of: Of<'_>, way: &mut Way) {
-        let recorder = of.recorder;
-        // Whoever was led to the next colour is not to find it stopped.
-        self.routes_back(of, way).await;
-        let back = async {
-            let engine = self.planner.engine().await?;
-            if way.adopts.is_some() {
-                let ends = way.made.not_jobs();
-                engine.rest(&way.project, &ends).await?;
-                return self.back_in_place(of, way, &engine).await;
-            }
-            let starts = way.made.alone();
-            if !starts.is_empty() {
-                engine.rest(&way.project, &starts).await?;
-            }
-            if let Some((live, made)) = &way.live {
-                let wakes = way.starts_again();
-                if !wakes.is_empty() {
-                    let started = engine.wake(&live.project, &wakes).await?;
-                    started.iter().for_each(|one| recorder.info(format!("started {} again", one.name)));
-                    // Requests are held until it answers.
-                    let again = |name: &String| wakes.iter().any(|wake| wake.service == *name);
-                    let routes: Vec<_> = made.routes.iter().filter(|route| again(&route.service)).cloned().collect();
-                    answer(&routes, &live.project).await?;
-                }
-            }
-            Ok::<_, Failure>(())
-        };
-        if let Err(failure) = back.await {
-            recorder.warn(format!("what was stopped could not be started again yet: {failure}"));
-            self.needs_mending(&of.repo.name, "what a change-over stopped was not started again");
-        }
-        self.let_through(of, way).await;
-    }
-
-    /// What ran in place has its requests again, if it was on its way out.
-    async fn back_in_place(&self, of: Of<'_>, way: &Way, engine: &Engine) -> Result<(), Failure> {
-        let stands = self.recorded(&of.repo.name).await?;
-        match stands.in_place().filter(|_| stands.live().is_none()) {
-            Some(old) => self.undo_adoption(of.repo, &way.steer, old, engine, of.recorder).await,
-            None => Ok(()),
-        }
-    }
-
     /// Everything that ran in place, with the restart policies that its files give it.
     fn in_place_wakes(&self, way: &Way) -> Vec<crate::engine::Wake> {
         let How::Made(making) = &way.how else { return Vec::new() };
@@ -533,52 +502,6 @@ impl Deployer {
             Some(crate::engine::Wake { restart: service.restart.clone(), service: name })
         };
         order.filter(|name| !is_job(name)).filter_map(wake).collect()
-    }
-
-    /// Stops the next colour and leaves it to be looked at.
-    pub(in crate::deploy) async fn abort(&self, of: Of<'_>, way: &Way) {
-        let recorder = of.recorder;
-        let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
-        let aborted = async {
-            let seen = way.steer.seen(&of.repo.name).await?;
-            let live = seen.routed.and_then(|routed| routed.colour).map(|(colour, _)| colour);
-            // A proxy of others that has started anew meanwhile may lead there by its own memory.
-            if live.is_none() && way.live.is_some() && way.steer.own().is_none() {
-                self.needs_mending(&of.repo.name, "the proxy does not say who gets the requests");
-                return Err(Failure::new(format!("{} does not say who gets the requests", way.steer.name())));
-            }
-            if live.into_iter().chain(seen.shares.into_iter().map(|share| share.colour)).any(|one| one == way.colour) {
-                self.needs_mending(&of.repo.name, "requests go to a colour that was given up");
-                return Err(Failure::new("requests go there".to_owned()));
-            }
-            let engine = self.planner.engine().await?;
-            // One that had no share has nothing to leave, and a proxy of others may have to be waited for.
-            if way.steer.own().is_some() || way.steps() > 0 {
-                self.has_left(&of.repo.name, &way.steer, &way.colour).await?;
-            }
-            // A job that runs is waited for by nobody, and never stopped.
-            let ended = engine.rest(&way.project, &way.made.not_jobs()).await?;
-            if !ended.is_empty() {
-                recorder.info(format!(
-                    "{} is stopped and left to be looked at: turnout compose -p {} logs",
-                    way.project, way.project
-                ));
-            }
-            if way.adopts.is_some() {
-                self.back_in_place(of, way, &engine).await?;
-            }
-            let known =
-                self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;
-            if known.iter().any(|one| one.colour == way.colour && one.standing != ColourStanding::Live) {
-                let stood = self.store.stand_colour(&of.repo.name, &way.colour, standing).await;
-                stood.map_err(|error| Failure::new(error.to_string()))?;
-            }
-            Ok::<_, Failure>(())
-        };
-        if let Err(failure) = aborted.await {
-            recorder.warn(format!("{} was not stopped: {failure}", way.project));
-            self.needs_mending(&of.repo.name, "a colour that was given up was not stopped");
-        }
     }
 
     pub(super) async fn hold(&self, of: Of<'_>, way: &mut Way, meanwhile: &str) -> Result<(), Broke> {

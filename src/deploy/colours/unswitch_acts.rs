@@ -22,6 +22,7 @@ use super::{
     unswitched::{self, IN_PLACE},
 };
 use crate::{
+    engine::{Ended, Engine},
     plan::{self, Action},
     report::Reporter as _,
     rollout::Generation,
@@ -154,27 +155,7 @@ impl Deployer {
             }
         }
         self.unswitch_holds(of, way).await?;
-        // Whoever answers requests ends before what it needs for that.
-        let stands = self.recorded(&repo.name).await?;
-        let mut all = Vec::new();
-        for one in stands.all.iter().filter(|one| one.standing != ColourStanding::Leaving) {
-            let made = Made::read(&one.made).map_err(Failure::new)?;
-            let is_live = stands.live().is_some_and(|live| live.colour == one.colour);
-            let ends = if way.beside && is_live { made.alone() } else { made.not_jobs() };
-            if !ends.is_empty() {
-                let ended = engine.end(&one.project, &ends).await?;
-                ended.containers.iter().for_each(|one| recorder.info(format!("stopped {}", one.name)));
-                all.push(ended);
-            }
-        }
-        let ended = engine.end(&repo.project, &[]).await?;
-        ended.containers.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
-        if !way.kept.made.returns.is_empty() {
-            // Its ports are the engine's again right away, for other containers.
-            ended.released().await?;
-        } else {
-            all.push(ended);
-        }
+        let all = self.unswitch_ends(of, way, &engine).await?;
         dies::here("after", "ending the colours");
         let prepared = self.unswitch_anew(of, way, commit).await?;
         if let (Some(steer), Some((live, made)), false) = (&way.steer, &way.live, way.by_kernel) {
@@ -224,6 +205,36 @@ impl Deployer {
         gate.pass().await?;
         way.kept.made.routes = found;
         Ok(())
+    }
+
+    /// Ends what ran before: whatever depends on another service before that, and side by side what does not. Answers what the engine
+    /// releases still.
+    async fn unswitch_ends(&self, of: Of<'_>, way: &Unswitch, engine: &Engine) -> Result<Vec<Ended>, Broke> {
+        let Of { repo, recorder, .. } = of;
+        let stands = self.recorded(&repo.name).await?;
+        let mut ends: Vec<(&str, Vec<String>)> = Vec::new();
+        for one in stands.all.iter().filter(|one| one.standing != ColourStanding::Leaving) {
+            let made = Made::read(&one.made).map_err(Failure::new)?;
+            let is_live = stands.live().is_some_and(|live| live.colour == one.colour);
+            let own = if way.beside && is_live { made.alone() } else { made.not_jobs() };
+            if !own.is_empty() {
+                ends.push((&one.project, own));
+            }
+        }
+        ends.push((&repo.project, Vec::new()));
+        let those: Vec<(&str, &[String])> = ends.iter().map(|(project, own)| (*project, own.as_slice())).collect();
+        let mut ended = engine.end_all(&those, &plan::needs(&way.prepared.loaded.project)).await?;
+        let staying = ended.pop().unwrap_or_default();
+        let colours = ended.iter().flat_map(|one| &one.containers);
+        colours.for_each(|one| recorder.info(format!("stopped {}", one.name)));
+        staying.containers.iter().for_each(|one| recorder.info(format!("stopped {}: its volumes go over", one.name)));
+        if way.kept.made.returns.is_empty() {
+            ended.push(staying);
+        } else {
+            // Its ports are the engine's again right away, for other containers.
+            staying.released().await?;
+        }
+        Ok(ended)
     }
 
     /// Requests wait where something that they need ends, and those under way have ended.

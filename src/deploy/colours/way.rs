@@ -24,13 +24,16 @@ use crate::{
 };
 
 /// Why a deployment waits while the one before it bakes.
-pub fn awaits(repo: &Repo, bake: Bake) -> Failure {
-    let left = bake::left(bake) / 1_000;
-    Failure::new(format!("both colours of {} run until the last switch has proved itself, {left} s more", repo.name))
-        .hint(format!(
-            "`turnout promote {}` ends that as good at once, `turnout rollback {}` goes back",
-            repo.name, repo.name
-        ))
+pub fn awaits(repo: &Repo) -> Failure {
+    Failure::new(format!("both colours of {} run until the last switch has proved itself", repo.name)).hint(format!(
+        "`turnout promote {}` ends that as good at once, `turnout rollback {}` goes back",
+        repo.name, repo.name
+    ))
+}
+
+/// How long a bake goes on, as it ends a sentence about who waits for it.
+pub fn another(bake: Bake) -> String {
+    format!(", another {} s", bake::left(bake) / 1_000)
 }
 
 /// Milliseconds, as people say them.

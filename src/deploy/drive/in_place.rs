@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::{Done, Drive, Ended, Found};
 use crate::{
     deploy::{
-        Deployer, Failure, called_off, clock, colours::Rerouted, guard, leftovers, of::Of, outcome, prepared::Prepared,
-        trigger, wanted, watch_on,
+        Deployer, Failure, acts::Manner, called_off, clock, colours::Rerouted, guard, leftovers, of::Of, outcome,
+        prepared::Prepared, trigger, wanted, watch_on,
     },
     engine::{ApplyError, ContainerRef, EngineError},
     plan::Action as Step,
@@ -30,7 +30,7 @@ impl Drive<'_> {
             self.deployer.tidy.disturb(&loaded.project.name);
         }
         // As with `docker compose up`: who is waited for says so at its own pace (ADR 43).
-        let applied = self.deployer.apply(prepared, repo, timeouts, None, recorder, cancel).await;
+        let applied = self.deployer.apply(prepared, repo, timeouts, Manner::default(), recorder, cancel).await;
         self.deployer.note_reads(prepared, &applied).await;
         if decision.trigger_file_to_remove && trigger::builds_succeeded(plan, &applied) {
             trigger::remove_trigger(repo, recorder).await;

@@ -214,6 +214,7 @@ impl<'a> Drive<'a> {
             | Action::Watch
             | Action::Bake
             | Action::Mend
+            | Action::Meanwhile
             | Action::Attend => return Ok(None),
         };
         dies::here("after", word(action));
@@ -372,7 +373,7 @@ impl<'a> Drive<'a> {
     fn wait(self) -> woken::Wait {
         let Drive { rollout, found: Found { update, failure, way, .. }, of, .. } = self;
         let bakes = rollout.bake.filter(|_| failure.is_none());
-        let failure = failure.or_else(|| bakes.map(|bake| colours::awaits(of.repo, bake)));
+        let failure = failure.or_else(|| bakes.map(|_| colours::awaits(of.repo)));
         let waits = rollout.under_way.filter(|under_way| under_way.phase.attends());
         let promoted = waits.zip(way.as_ref()).map(|(waits, way)| way.awaits_promotion(of.repo, waits));
         let failure = promoted.or(failure);
@@ -427,6 +428,7 @@ fn word(action: Action) -> &'static str {
         Action::Abort => "the abort",
         Action::Bake => "the bake",
         Action::Mend => "the mending",
+        Action::Meanwhile => "what is built meanwhile",
         Action::Step => "the step",
         Action::Attend => "the looking after",
         Action::Wait => "the wait for the engine",

@@ -17,7 +17,11 @@ use crate::{
 impl Executor<'_> {
     /// [`turnout_plan::Action::Build`].
     pub(super) async fn build(&self, service: &str, image: &str) -> Result<Did, EngineError> {
-        let before = self.engine.find_image(image).await?;
+        // One without a name takes the place of none.
+        let before = match self.run.images.build_options.nameless {
+            true => None,
+            false => self.engine.find_image(image).await?,
+        };
         // Read before the build reads: what changes in between is found to differ the next time.
         let inputs = self.inputs(image).await?;
         let mut marks = BTreeMap::new();
@@ -43,6 +47,9 @@ impl Executor<'_> {
         };
         if let Some(inputs) = inputs {
             inputs.built(self.engine, &id).await?;
+        }
+        if self.run.images.build_options.nameless {
+            return Ok(Did::Done(format!("built {image}, without its name")));
         }
         self.world.set_image(image, &id);
         Ok(Did::Done(format!("built {image}{said}")))

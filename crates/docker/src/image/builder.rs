@@ -198,6 +198,10 @@ mod tests {
     use turnout_compose::model::{Build, Bytes, Project, Service, SshKey, Ulimit};
 
     fn request(build: Build) -> Result<BuildRequest, ImageError> {
+        request_as(build, BuildOptions::default())
+    }
+
+    fn request_as(build: Build, options: BuildOptions) -> Result<BuildRequest, ImageError> {
         let service = Service { build: Some(build), ..Service::default() };
         let project = Project {
             name: "p".into(),
@@ -205,7 +209,7 @@ mod tests {
             services: [("web".to_owned(), service)].into(),
             ..Project::default()
         };
-        BuildRequest::of(&project, "web", &BTreeMap::new(), &HashMap::new(), BuildOptions::default())
+        BuildRequest::of(&project, "web", &BTreeMap::new(), &HashMap::new(), options)
     }
 
     fn base() -> Build {
@@ -266,6 +270,12 @@ mod tests {
     fn names_and_labels() {
         let made = request(Build { tags: vec!["a:1".into(), "p-web".into()], ..base() }).unwrap();
         assert_eq!(made.tags, ["p-web", "a:1"]);
+        let nameless = BuildOptions { nameless: true, ..BuildOptions::default() };
+        let unnamed = request_as(Build { tags: vec!["a:1".into()], ..base() }, nameless).unwrap();
+        assert_eq!(
+            (unnamed.tags.len(), unnamed.labels_for(Builder::BuildKit)),
+            (0, made.labels_for(Builder::BuildKit))
+        );
         assert_eq!(made.labels_for(Builder::Classic).len(), 1);
         assert_eq!(made.labels_for(Builder::BuildKit)["com.docker.compose.service"], "web");
     }

@@ -74,7 +74,7 @@ pub struct BuildRequest {
     pub target: String,
     /// Labels that the user wrote, and that the image gets.
     pub labels: BTreeMap<String, String>,
-    /// Names the image gets; the first is the service's image.
+    /// Names the image gets; the first is the service's image. None: it is known by its ID alone.
     pub tags: Vec<String>,
     /// Every step is built anew, whatever the cache has.
     pub no_cache: bool,
@@ -135,6 +135,8 @@ pub struct BuildOptions {
     pub push: bool,
     /// Memory of RUN in bytes; 0 = unlimited. The classic builder only.
     pub memory: i64,
+    /// The image gets no name: whatever has its names keeps them.
+    pub nameless: bool,
 }
 
 impl BuildRequest {
@@ -259,6 +261,9 @@ impl BuildRequest {
             if !names.contains(&tag) {
                 names.push(tag);
             }
+        }
+        if options.nameless {
+            names.clear();
         }
         Ok(Self {
             service: name.to_owned(),

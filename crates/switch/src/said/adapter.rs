@@ -9,16 +9,10 @@ use turnout_report::Mistakes;
 
 use super::{
     fields::{Fields, Reading, below},
+    parts,
     words::{Adapter, Program},
 };
 
-/// Programs, each with its keys: where it is asked, and, as the first one, what it calls a place.
-const PROGRAMS: &[(&str, &[&str])] = &[
-    ("haproxy", &["backend", "socket", "table", "state"]),
-    ("nginx", &["upstream", "file", "answers", "pid"]),
-    ("caddy", &["id", "admin"]),
-    ("traefik", &["service", "file"]),
-];
 /// The stick table, where none is named.
 const TABLE: &str = "turnout";
 /// Caddy's admin interface, where none is named.
@@ -31,7 +25,7 @@ pub(super) fn adapter(
     value: &Value,
     mut target: impl FnMut(&mut Reading, &str, &str) -> Option<(String, u16)>,
 ) -> Option<Adapter> {
-    let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = parts::ADAPTERS.iter().map(|(name, _)| *name).collect();
     if value.is_string() {
         reading.wrong(
             path,
@@ -41,13 +35,14 @@ pub(super) fn adapter(
         return None;
     }
     let fields = reading.fields(path, value, &names, &[])?;
-    let mut said =
-        PROGRAMS.iter().filter_map(|(name, keys)| fields.get(name).map(|(at, value)| (*name, *keys, at, value)));
+    let mut said = parts::ADAPTERS
+        .iter()
+        .filter_map(|(name, own)| fields.get(name).map(|(at, value)| (*name, parts::names(own), at, value)));
     let (Some((name, keys, at, value)), None) = (said.next(), said.next()) else {
         reading.mistakes.add(path, format!("one program is wanted: {}", names.join(", ")));
         return None;
     };
-    let fields = reading.fields(&at, value, keys, &[])?;
+    let fields = reading.fields(&at, value, &keys, &[])?;
     let place_key = keys.first().copied().unwrap_or_default();
     let (one, of) = places(reading, &fields, place_key, name, &mut target)?;
     let program = match name {

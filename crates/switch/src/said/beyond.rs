@@ -4,14 +4,12 @@ use serde_json::Value;
 
 use super::{
     fields::{Fields, Reading, below},
+    parts::{self, LONGEST_PIN, MOST_PINS},
     words::{BeyondSaid, ListenSaid, PinBy, PinSaid, PreviewSaid},
 };
 
 /// The word for a preview by a secret in a cookie.
 const COOKIE: &str = "cookie";
-/// Most pins, and the longest value of one: as turnout-proxy has it.
-const PINS: usize = 16;
-const PIN_VALUE: usize = 128;
 /// How cookies begin that are turnout-proxy's own.
 const OWN_COOKIES: &str = "turnout-";
 
@@ -42,7 +40,7 @@ fn preview(reading: &mut Reading, path: &str, value: &Value, readers: &Readers<'
         Some(_) => return Some(PreviewSaid { host: Some(host(reading, path, value)?), ..PreviewSaid::default() }),
         None => {}
     }
-    let fields = reading.fields(path, value, &["host", "listen", COOKIE, "to"], &[])?;
+    let fields = reading.fields(path, value, &parts::names(parts::PREVIEW), &[])?;
     let before = reading.mistakes.0.len();
     let said = PreviewSaid {
         host: fields.get("host").and_then(|(at, value)| host(reading, &at, value)),
@@ -82,8 +80,8 @@ fn mirror(reading: &mut Reading, path: &str, value: &Value) -> Option<u8> {
 
 fn pins(reading: &mut Reading, path: &str, value: &Value) -> Option<Vec<PinSaid>> {
     let list = reading.list(path, value)?;
-    if list.is_empty() || list.len() > PINS {
-        reading.mistakes.add(path, format!("has {} pins; from 1 to {PINS} may be", list.len()));
+    if list.is_empty() || list.len() > MOST_PINS {
+        reading.mistakes.add(path, format!("has {} pins; from 1 to {MOST_PINS} may be", list.len()));
         return None;
     }
     let read: Vec<_> = list.iter().enumerate().map(|(at, item)| pin(reading, &format!("{path}[{at}]"), item)).collect();
@@ -91,7 +89,7 @@ fn pins(reading: &mut Reading, path: &str, value: &Value) -> Option<Vec<PinSaid>
 }
 
 fn pin(reading: &mut Reading, path: &str, value: &Value) -> Option<PinSaid> {
-    let fields = reading.fields(path, value, &["header", COOKIE, "value"], &[])?;
+    let fields = reading.fields(path, value, &parts::names(parts::PIN), &[])?;
     let by = match (fields.get("header"), fields.get(COOKIE)) {
         (Some((at, value)), None) => token(reading, &at, value).map(PinBy::Header),
         (None, Some((at, value))) => match token(reading, &at, value) {
@@ -112,9 +110,9 @@ fn pin(reading: &mut Reading, path: &str, value: &Value) -> Option<PinSaid> {
     };
     let text = value.as_str().unwrap_or_default();
     let in_cookie = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
-    if text.is_empty() || text.len() > PIN_VALUE || !text.bytes().all(in_cookie) {
+    if text.is_empty() || text.len() > LONGEST_PIN || !text.bytes().all(in_cookie) {
         let wanted = format!(
-            "a text of 1 to {PIN_VALUE} characters of ASCII, without space, \", comma, semicolon and backslash (numbers in \
+            "a text of 1 to {LONGEST_PIN} characters of ASCII, without space, \", comma, semicolon and backslash (numbers in \
              quotes),"
         );
         reading.wrong(&at, value, &wanted);
@@ -127,7 +125,7 @@ fn pin(reading: &mut Reading, path: &str, value: &Value) -> Option<PinSaid> {
 fn token(reading: &mut Reading, path: &str, value: &Value) -> Option<String> {
     let text = reading.text(path, value)?;
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || text.len() > PIN_VALUE || !text.bytes().all(inner) {
+    if text.is_empty() || text.len() > LONGEST_PIN || !text.bytes().all(inner) {
         reading.wrong(path, value, "a name of a header or a cookie");
         return None;
     }

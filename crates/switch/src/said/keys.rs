@@ -81,6 +81,32 @@ pub enum Form {
     Steps,
     /// A proxy of the user's own.
     Adapter,
+    /// A text.
+    Text,
+    /// An absolute path on the host.
+    File,
+    /// A number, with or without a point.
+    Decimal,
+    /// How many of a hundred clients.
+    Weight,
+    /// A host name, without a port.
+    Host,
+    /// A name of a header or a cookie.
+    Token,
+    /// A value of a header or a cookie.
+    PinValue,
+    /// Where a server is asked, `http://HOST:PORT/PATH`.
+    Origin,
+    /// A path of a URL in ASCII, with what follows it.
+    AsciiPage,
+    /// A program with its arguments.
+    Arguments,
+    /// A name as a proxy of the user's has it.
+    AdapterWord,
+    /// Such a name, or one for each target.
+    Words,
+    /// Any name, or one for each target.
+    Names,
 }
 
 const ORDER: Form = Form::Word(&["start-first", "stop-first"]);

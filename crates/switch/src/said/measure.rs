@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fields::{Fields, Reading, below, shown_time};
+use super::{
+    fields::{Fields, Reading, below, shown_time},
+    parts::{self, MOST_MEASURES, Part},
+};
 
-/// Most measures of one stack: each is asked all the while.
-const MOST: usize = 8;
 /// Longest query, in bytes.
 const LONGEST_QUERY: usize = 4_000;
 /// Most words of a command, and longest of them, in bytes.
@@ -121,14 +122,15 @@ pub(super) type Target<'r> = &'r dyn Fn(&mut Reading, &str, &Value) -> Option<(S
 /// The keys of measures, each with its usual times in milliseconds: how often it is asked, and how long its answer may take.
 pub(super) struct Kind {
     key: &'static str,
+    parts: &'static [Part],
     every: u64,
     timeout: u64,
 }
 
 pub(super) const KINDS: [Kind; 3] = [
-    Kind { key: "prometheus", every: 15_000, timeout: 5_000 },
-    Kind { key: "command", every: 30_000, timeout: 10_000 },
-    Kind { key: "page", every: 5_000, timeout: 5_000 },
+    Kind { key: "prometheus", parts: parts::PROMETHEUS, every: 15_000, timeout: 5_000 },
+    Kind { key: "command", parts: parts::COMMAND, every: 30_000, timeout: 10_000 },
+    Kind { key: "page", parts: parts::ASKED_PAGE, every: 5_000, timeout: 5_000 },
 ];
 
 /// Reads `prometheus`, `command` and `page` where they stand: each a mapping, or a list of them.
@@ -137,8 +139,8 @@ pub(super) fn measures(reading: &mut Reading, fields: &Fields<'_>, target: Targe
     for kind in &KINDS {
         let Some((at, value)) = fields.get(kind.key) else { continue };
         match value {
-            Value::Array(items) if items.len() > MOST => {
-                reading.mistakes.add(&at, format!("is a list of {}; {MOST} may be", items.len()));
+            Value::Array(items) if items.len() > MOST_MEASURES => {
+                reading.mistakes.add(&at, format!("is a list of {}; {MOST_MEASURES} may be", items.len()));
             }
             Value::Array(items) => {
                 let each = items.iter().enumerate();
@@ -153,16 +155,11 @@ pub(super) fn measures(reading: &mut Reading, fields: &Fields<'_>, target: Targe
 }
 
 fn measure(reading: &mut Reading, kind: &Kind, path: &str, value: &Value, target: Target<'_>) -> Option<Measure> {
-    let own: &[&str] = match kind.key {
-        "prometheus" => &["url", "query", "fail_above", "fail_below"],
-        "command" => &["run"],
-        _ => &["path", "to"],
-    };
     if let ("page", Value::String(_)) = (kind.key, value) {
         let path = page(reading, path, value)?;
         return Some(Measure { asks: Asks::Page { path, to: None }, every: kind.every, timeout: kind.timeout });
     }
-    let fields = reading.fields(path, value, &[own, &["every", "timeout"]].concat(), &[])?;
+    let fields = reading.fields(path, value, &parts::names(&[kind.parts, parts::MEASURED].concat()), &[])?;
     let before = reading.mistakes.0.len();
     let mut time = |key: &str, usual: u64, (least, most): (u64, u64)| {
         let Some((at, value)) = fields.get(key) else { return usual };

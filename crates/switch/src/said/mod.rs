@@ -7,6 +7,7 @@ mod beyond;
 mod fields;
 pub mod keys;
 mod measure;
+pub mod parts;
 mod read;
 mod steps;
 mod words;

@@ -12,6 +12,7 @@ use super::{
     beyond::{Readers, beyond},
     fields::{Reading, below},
     keys::{KEYS, LATER, ROUTE_KEYS, SERVICE_KEYS, names},
+    parts,
     steps::steps,
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
@@ -209,7 +210,7 @@ fn health(reading: &mut Reading, path: &str, value: &Value) -> Option<Health> {
     if value.is_string() {
         return Some(Health { path: Some(page(reading, path, value)?), timeout: None });
     }
-    let fields = reading.fields(path, value, &["path", "timeout"], &[])?;
+    let fields = reading.fields(path, value, &parts::names(parts::HEALTH), &[])?;
     Some(Health {
         path: fields.get("path").and_then(|(at, value)| page(reading, &at, value)),
         timeout: fields.get("timeout").and_then(|(at, value)| reading.duration(&at, value)),
@@ -362,7 +363,7 @@ fn tls(reading: &mut Reading, path: &str, value: &Value) -> Option<Tls> {
     if value.is_string() {
         return reading.word(path, value, &[("acme", ()), ("auto", ())]).map(|()| Tls::Auto);
     }
-    let fields = reading.fields(path, value, &["certificate", "key"], &[])?;
+    let fields = reading.fields(path, value, &parts::names(parts::TLS_FILES), &[])?;
     let mut file = |key: &str| match fields.get(key) {
         Some((at, value)) => reading.text(&at, value).map(str::to_owned),
         None => {

@@ -4,11 +4,9 @@ use serde_json::Value;
 
 use super::{
     fields::{Fields, Reading, below},
+    parts::{self, MOST_STEPS},
     words::{StepSaid, StepsSaid, StickySaid},
 };
-
-/// Most steps of one deployment: each is a wait of its own.
-const STEPS: usize = 16;
 
 /// Reads both keys where they stand.
 pub(super) fn steps(reading: &mut Reading, fields: &Fields<'_>) -> StepsSaid {
@@ -21,8 +19,8 @@ pub(super) fn steps(reading: &mut Reading, fields: &Fields<'_>) -> StepsSaid {
 
 fn list(reading: &mut Reading, path: &str, value: &Value) -> Option<Vec<StepSaid>> {
     let list = reading.list(path, value)?;
-    if list.is_empty() || list.len() > STEPS {
-        reading.mistakes.add(path, format!("is a list of {}; from 1 to {STEPS} steps may be", list.len()));
+    if list.is_empty() || list.len() > MOST_STEPS {
+        reading.mistakes.add(path, format!("is a list of {}; from 1 to {MOST_STEPS} steps may be", list.len()));
         return None;
     }
     let read: Vec<_> =
@@ -38,7 +36,7 @@ fn list(reading: &mut Reading, path: &str, value: &Value) -> Option<Vec<StepSaid
 }
 
 fn step(reading: &mut Reading, path: &str, value: &Value) -> Option<StepSaid> {
-    let fields = reading.fields(path, value, &["weight", "for"], &[])?;
+    let fields = reading.fields(path, value, &parts::names(parts::STEP), &[])?;
     let lasts = match fields.get("for") {
         Some((at, value)) => match reading.duration(&at, value)? {
             duration if duration.0 > 0 => Some(duration),

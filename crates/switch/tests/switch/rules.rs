@@ -399,27 +399,57 @@ fn an_engine_whose_data_lies_in_its_container_is_known_unless_that_may_be_lost()
 
 #[test]
 fn ends_that_take_most_of_the_time_for_which_requests_wait_are_said() {
-    let notes = |web: &str, db: &str, order: &str| -> Vec<String> {
-        let text = format!(
+    let notes_of = |text: &str| -> Vec<String> {
+        let notes = derived(text, &no_facts()).notes;
+        notes.iter().map(ToString::to_string).filter(|note| note.contains("504")).collect()
+    };
+    let stack = |web: &str, db: &str| {
+        format!(
             "
 services:
-  web: {{build: ., ports: ['80:8000'], depends_on: [db]{web}{order}}}
+  web: {{build: ., ports: ['80:8000']{web}}}
   worker: {{build: ., command: work, stop_grace_period: 10m, depends_on: [db]}}
   db: {{image: 'postgres:16', volumes: ['data:/var/lib/postgresql/data']{db}}}
 volumes: {{data: {{}}}}
 "
-        );
-        let notes = derived(&text, &no_facts()).notes;
-        notes.iter().map(ToString::to_string).filter(|note| note.contains("504")).collect()
+        )
     };
+    let needs = ", depends_on: [db]";
+    let notes = |web: &str, db: &str, order: &str| notes_of(&stack(&format!("{needs}{web}{order}"), db));
     let (long, longer) = (", stop_grace_period: 40s", ", stop_grace_period: 1m");
     let stops_first = ", deploy: {update_config: {order: stop-first}}";
     assert_eq!(notes("", "", ""), Vec::<String>::new(), "a worker ends before anybody waits");
     assert_eq!(notes("", "", stops_first), Vec::<String>::new());
     let said = notes("", longer, "");
-    assert!(said.len() == 1 && said[0].contains("while web (10s) and db (1m) end one after the other"), "{said:?}");
-    assert_eq!(notes(long, "", "").len(), 1);
+    assert!(said.len() == 2 && said[0].starts_with("where a deployment replaces db, requests wait 30 s"), "{said:?}");
+    assert!(said[1].starts_with("at the first switch, and on the way back in place, requests wait"), "{said:?}");
+    assert!(said[1].contains("the ends of web (10s), then db (1m), one after the other, may use that up"), "{said:?}");
+    let said = notes(long, "", "");
+    assert!(said.len() == 1 && said[0].contains("web (40s), then db (10s)"), "{said:?}");
+    // What depends on nothing that ends runs on beside the first colour, and side by side none takes more than 20 s.
+    let said = notes_of(&stack(long, ""));
+    assert!(said.len() == 1 && said[0].starts_with("on the way back in place, requests wait 30 s at most"), "{said:?}");
+    assert!(said[0].contains("the end of web may take 40s of that"), "{said:?}");
+    assert_eq!(notes_of(&stack(", stop_grace_period: 15s", ", stop_grace_period: 15s")), Vec::<String>::new());
+    // Over a service that has ended by then, too.
+    let over = stack(", stop_grace_period: 15s, depends_on: [worker]", "");
+    let said = notes_of(&over);
+    assert!(said.len() == 1 && said[0].contains("web (15s), then db (10s)"), "{said:?}");
     let said = notes(long, "", stops_first);
     assert!(said.len() == 2 && said[0].contains("while web changes over"), "{said:?}");
-    assert!(said[0].contains("its end may take 40s of that"), "{said:?}");
+    assert!(said[0].contains("the end of web may take 40s of that"), "{said:?}");
+    let both = "services: {web: {build: ., ports: ['80:8000'], depends_on: [api], stop_grace_period: 15s, deploy: &d \
+                {update_config: {order: stop-first}}}, api: {build: ., expose: ['9000'], stop_grace_period: 15s, deploy: *d}}";
+    let said = notes_of(both);
+    assert!(said.len() == 1 && said[0].contains("while web and api change over, and by their"), "{said:?}");
+}
+
+#[test]
+fn a_volume_has_the_name_under_which_its_data_lies_whatever_the_colour() {
+    let text = "services: {web: {build: ., ports: ['80:8000'], volumes: ['uploads:/up']}}\nvolumes: {uploads: {}}";
+    let held = |facts: &Facts| derived(text, facts).services["web"].reason.to_string();
+    assert_eq!(held(&no_facts()), format!("writes the volume {}_uploads, as nobody else does", project(text).name));
+    let volumes = [("uploads".to_owned(), "redshop_uploads".to_owned())].into();
+    let known = Facts { volumes, ..no_facts() };
+    assert_eq!(held(&known), "writes the volume redshop_uploads, as nobody else does");
 }

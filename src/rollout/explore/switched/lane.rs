@@ -49,7 +49,8 @@ impl World {
         while let Some(action) = self.doing.front().copied() {
             match action {
                 Action::Record(ending) => self.records(ending),
-                Action::Again => {}
+                // What it comes to is no fact.
+                Action::Again | Action::Meanwhile => {}
                 Action::Wait => self.lane_is_free(),
                 Action::Bake => self.baking |= self.kept.bake.is_some(),
                 Action::Attend => self.attends = true,
