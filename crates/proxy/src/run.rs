@@ -209,6 +209,8 @@ async fn serve(settings: Settings, taken: Option<Taken>) -> Result<(), String> {
     if let Some(access) = house.access.clone() {
         let _ = tokio::task::spawn_blocking(move || access.finish()).await;
     }
+    // Whoever finds no socket any more may start another one at once.
+    let _ = timeout(LAST, changer.writes_no_more()).await;
     if removes {
         let _ = std::fs::remove_file(&socket);
     }

@@ -54,7 +54,7 @@ impl Before {
                 all.push(status);
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(error) if has_ended(&error) => {
                 tracing::debug!("a proxy before this one has ended");
                 false
             }
@@ -79,6 +79,11 @@ impl Before {
             sleep(LOOK).await;
         }
     }
+}
+
+/// Its end of the link is closed, which it holds as long as it runs.
+fn has_ended(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// Serves by the table of the next one, until that is gone. `ends`: how many seconds what is open has from now on.
