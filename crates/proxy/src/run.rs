@@ -27,7 +27,7 @@ use crate::{
     limits,
     overlap::{self, Given, Link, Parcel, Taken, Word},
     scrape,
-    start::{Control, Start},
+    start::{ControlSocket, Start},
     worker::Workers,
 };
 
@@ -93,7 +93,7 @@ async fn serve(settings: Settings, taken: Option<Taken>) -> Result<(), String> {
         ending: when_ending,
         main: main.subscribe(),
     });
-    let Control { listener, path: socket, mode, owner } = control;
+    let ControlSocket { listener, path: socket, mode, owner } = control;
     control_user.extend(owner);
     let serial = served.serial;
     let changer = Changer::start(keeper, (served, origin), doors, Arc::clone(&house)).await;

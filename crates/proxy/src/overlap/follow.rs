@@ -1,4 +1,4 @@
-//! The old one, once another process has taken over.
+//! A process that another one has followed: it serves what is open to it by the table of that one.
 
 use std::io;
 
