@@ -283,14 +283,17 @@ impl Settler<'_> {
     }
 
     /// A directory. systemd may pass several, separated by colons: the first is ours.
+    /// As an absolute path: what is read below it is named to others, who work elsewhere.
     fn directory(&self, key: &Key<PathBuf>) -> PathBuf {
-        match text_of(self.layers, key) {
+        let said = match text_of(self.layers, key) {
             Some((text, source)) if source.ends_with("_DIRECTORY") => {
                 PathBuf::from(text.split(':').next().unwrap_or_default())
             }
             Some((text, _)) => PathBuf::from(text),
             None => PathBuf::from(key.setting.default),
-        }
+        };
+        // An empty one is refused where it is used.
+        std::path::absolute(&said).unwrap_or(said)
     }
 
     fn secret(&mut self) -> Option<Secret> {

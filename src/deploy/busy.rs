@@ -70,7 +70,7 @@ pub async fn wait(state: &Path, repo: &str, reporter: &dyn Reporter, cancel: &Ca
         }
         if !told && began.elapsed() >= SILENT {
             reporter.info(
-                "waiting for what else is at work on this repository: `turnout prune`, or its colours are put right"
+                "waiting for what else is at work on this repository: `turnout prune`, or what was left in part is put right"
                     .to_owned(),
             );
             told = true;

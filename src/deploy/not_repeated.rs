@@ -98,7 +98,7 @@ impl Deployer {
         let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
         let ran = self.store.ran_before(job.id).await.map_err(unknown)?;
         let ran: Vec<Ran> = ran.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let Some(name) = &job.project else { return Ok(None) };
+        let Some(name) = &self.store.project_of(job.id).await.map_err(unknown)? else { return Ok(None) };
         let engine = self.planner.patient_engine(&Silent, cancel).await?;
         let _busy = busy::wait(&self.planner.settings.state_dir, &job.repo, &Silent, cancel).await;
         if self.is_overtaken(job).await.map_err(unknown)? || cancel.is_cancelled() {

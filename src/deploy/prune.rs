@@ -69,7 +69,10 @@ pub async fn prune(planner: &Planner, deployed: &[Deployed], wanted: &[String], 
         let _busy = match busy::attempt(state, &target.repo) {
             Ok(Some(busy)) => Some(busy),
             Ok(None) => {
-                found.not(format!("{}: a deployment is under way, so its images are not looked at", target.repo));
+                found.not(format!(
+                    "{}: a deployment is under way, or what one left in part is put right, so its images are not looked at",
+                    target.repo
+                ));
                 continue;
             }
             // Who may only look need not write.

@@ -39,6 +39,24 @@ impl Store {
         self.inner.readers.run("reading what ran before", look).await
     }
 
+    /// The project of a deployment, as it, or one that it repeats, has recorded it: a daemon may die before that of the last one is on the
+    /// disk.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn project_of(&self, id: DeploymentId) -> Result<Option<String>, StoreError> {
+        let look = move |db: &Connection| {
+            let mut newest = db.prepare_cached(
+                "WITH RECURSIVE chain (id, retry_of, project) AS (
+                   SELECT id, retry_of, project FROM deployments WHERE id = ?1
+                   UNION SELECT d.id, d.retry_of, d.project FROM deployments d JOIN chain ON d.id = chain.retry_of)
+                 SELECT project FROM chain WHERE project IS NOT NULL ORDER BY id DESC LIMIT 1",
+            )?;
+            newest.query_row([id], |row| row.get(0)).optional()
+        };
+        self.inner.readers.run("reading what ran before", look).await
+    }
+
     /// Adds to what is told of an interrupted deployment's end.
     ///
     /// # Errors

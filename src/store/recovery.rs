@@ -30,11 +30,11 @@ impl Store {
             for id in running {
                 match interrupt(db, id, "the daemon ended while it ran", How::Crash, clock.now())? {
                     Fate::Waits => continue,
-                    Fate::GivenUp => recovered.given_up.push(id),
-                    Fate::NotRunning | Fate::Queued | Fate::NewerWaits | Fate::Held => {}
+                    Fate::NotRunning | Fate::GivenUp | Fate::Queued | Fate::NewerWaits | Fate::Held => {}
                 }
                 recovered.interrupted.push(id);
             }
+            recovered.given_up = given_up(db)?;
             let mut queued = db.prepare_cached("SELECT repo FROM deployments WHERE state = 'queued' ORDER BY id")?;
             recovered.queued = queued.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             Ok(recovered)
@@ -104,7 +104,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         ended(db, at, id, State::Interrupted, Some(why))
     };
     if !actions.contains(&Action::Again) {
-        say(format!("{reason}; not tried again after {ATTEMPTS} attempts: deploy it by hand"))?;
+        say(format!("{reason}; not tried again after {ATTEMPTS} attempts: {BY_HAND}"))?;
         return Ok(Fate::GivenUp);
     }
     let again = NewDeployment {
@@ -131,6 +131,20 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
     ended(db, at, id, State::Interrupted, Some(reason.to_owned()))?;
     intake::enqueue(db, &again, Retry { of: Some(id), attempt: over.attempt + u32::from(how == How::Crash) }, at)?;
     Ok(Fate::Queued)
+}
+
+/// How the error of a deployment ends that is not tried again, until it is told what became of it.
+const BY_HAND: &str = "deploy it by hand";
+
+/// Deployments that are not tried again, now or at an earlier start, and of which nobody lived to tell what became of them. Where
+/// there is a later one of the repository, that is what counts.
+fn given_up(db: &Connection) -> rusqlite::Result<Vec<DeploymentId>> {
+    let mut all = db.prepare_cached(
+        "SELECT id FROM deployments one WHERE state = 'interrupted' AND error LIKE '%' || ?1
+           AND NOT EXISTS (SELECT 1 FROM deployments later WHERE later.repo = one.repo AND later.id > one.id)
+         ORDER BY id",
+    )?;
+    all.query_map([BY_HAND], |row| row.get(0))?.collect()
 }
 
 /// The deployment that waits, and whether it is to rebuild everything.

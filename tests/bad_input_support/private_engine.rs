@@ -21,15 +21,43 @@ use crate::common::{
 /// test whichever way that ends, so does everything the engine began, and its mounts are gone. The network must be its
 /// own too: an engine without a bridge removes the `docker0` that it finds, which would be the machine's.
 const KEEPER: &str = r#"
+home=$1
+shift
 while read -r _; do
-  rm -f "$1/pid"
-  dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" --host "unix://$1/s" \
-    --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --storage-driver vfs \
-    </dev/null >>"$1/log" 2>&1 &
+  rm -f "$home/pid"
+  dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/pid" --host "unix://$home/s" \
+    --storage-driver vfs "$@" </dev/null >>"$home/log" 2>&1 &
 done
 "#;
 
-/// A private engine, without networks: containers need `network_mode: none`.
+/// For an engine without networks.
+const ALONE: &[&str] =
+    &["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"];
+
+/// Set in a process that has a network of its own.
+const INSIDE: &str = "TURNOUT_TEST_NETWORK";
+
+/// Whether this process has a network of its own. Where it has not, the test is run in one, by its name in this file's program, and has
+/// passed when this returns.
+pub fn in_a_network_of_its_own(module: &str, test: &str) -> bool {
+    let up = || Command::new("ip").args(["link", "set", "lo", "up"]).status().is_ok_and(|status| status.success());
+    if std::env::var_os(INSIDE).is_some() {
+        assert!(up(), "ip (iproute2)");
+        return true;
+    }
+    let (_, module) = module.split_once("::").expect("a module of the program");
+    let mut inside = Command::new("unshare");
+    inside.arg("--net").arg(std::env::current_exe().unwrap());
+    inside.args(["--exact", &format!("{module}::{test}"), "--nocapture", "--test-threads=1"]).env(INSIDE, "1");
+    let output = inside.stdin(Stdio::null()).output().expect("unshare (util-linux)");
+    let said = String::from_utf8_lossy(&output.stdout);
+    print!("{said}");
+    let ran = output.status.success() && said.contains("1 passed");
+    assert!(ran, "{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
+/// A private engine. Without networks, unless it was asked for them: containers need `network_mode: none`.
 pub struct PrivateEngine {
     keeper: Child,
     orders: Option<ChildStdin>,
@@ -39,10 +67,22 @@ pub struct PrivateEngine {
 impl PrivateEngine {
     /// One that is not yet running. Needs root.
     pub fn new() -> Self {
+        Self::with(&["--net"], ALONE)
+    }
+
+    /// One with networks, in that of this process, which must be its own: [`in_a_network_of_its_own`]. `options`: more of `dockerd`.
+    pub fn networked(options: &[&str]) -> Self {
+        assert!(std::env::var_os(INSIDE).is_some(), "it would change the machine's network");
+        Self::with(&[], options)
+    }
+
+    fn with(spaces: &[&str], options: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut keeper = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", KEEPER, "sh"])
+            .args(spaces)
+            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", KEEPER, "sh"])
             .arg(home.path())
+            .args(options)
             .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
             .stdin(Stdio::piped())
             .spawn()
@@ -81,14 +121,23 @@ impl PrivateEngine {
 
     /// Kills it as a crash would: the engine alone, not its containers.
     pub fn kill(&self) {
+        self.end(Signal::KILL, Duration::from_secs(10));
+    }
+
+    /// Stops it as a service manager does.
+    pub fn stop(&self) {
+        self.end(Signal::TERM, Duration::from_secs(60));
+    }
+
+    fn end(&self, signal: Signal, patience: Duration) {
         let keeper = children(self.keeper.id());
         let engines: Vec<_> =
             keeper.iter().flat_map(|shell| children(*shell)).filter(|p| name(*p) == "dockerd").collect();
         assert_eq!(engines.len(), 1, "the engine's process was not found");
         for engine in engines {
             let pid = Pid::from_raw(i32::try_from(engine).unwrap()).unwrap();
-            kill_process(pid, Signal::KILL).unwrap();
-            wait_until("the end of the engine", Duration::from_secs(10), || {
+            kill_process(pid, signal).unwrap();
+            wait_until("the end of the engine", patience, || {
                 if name(engine) == "dockerd" { Err("still there") } else { Ok(()) }
             });
         }

@@ -76,6 +76,20 @@ pub fn ids(project: &str, service: &str) -> Vec<String> {
     ids
 }
 
+/// How many containers of a service run in these projects, in one look of the engine's.
+pub fn running(projects: &[&str], service: &str) -> usize {
+    let label = HashMap::from([("label".to_owned(), vec![format!("{SERVICE}={service}")])]);
+    let options = q::ListContainersOptionsBuilder::new().filters(&label).build();
+    let all = block_on(async { connect().await.list_containers(Some(options)).await.expect("list containers") });
+    let in_them = |one: &&ContainerSummary| {
+        let project = one.labels.as_ref().and_then(|labels| labels.get(PROJECT));
+        project.is_some_and(|project| projects.contains(&project.as_str()))
+    };
+    // Paused ones and those that are started again and again are listed as well.
+    let runs = |one: &&ContainerSummary| one.state.as_ref().map(ToString::to_string).as_deref() == Some("running");
+    all.iter().filter(in_them).filter(runs).count()
+}
+
 /// The address on which the host reaches a service's port.
 pub fn address(project: &str, service: &str, port: u16) -> std::net::SocketAddr {
     wait_until(&format!("port {port} of {project}/{service}"), Duration::from_secs(30), || {

@@ -160,8 +160,14 @@ fn from_outside_and_over_ipv6_a_stack_hands_over_and_comes_back_and_no_request_f
 }
 
 /// Where a daemon dies on the way.
-const POINTS: &[&str] =
-    &["after warm", "after the change-over", "before recording the switch", "after recording the switch"];
+const POINTS: &[&str] = &[
+    "after warm",
+    "after the change-over",
+    "before recording the switch",
+    "after recording the switch",
+    "before recording the end of an adoption",
+    "after recording the end of an adoption",
+];
 
 #[test]
 fn wherever_it_dies_a_stack_in_place_hands_over_and_no_request_fails() {

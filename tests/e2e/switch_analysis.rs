@@ -36,20 +36,7 @@ esac
 "#;
 
 fn shop() -> Switched {
-    let compose = |web| {
-        format!(
-            "services:
-  web:
-    build: {{ context: ., network: none }}
-    ports: [\"{web}:8000\"]
-    restart: unless-stopped
-    init: true
-    stop_grace_period: 1s
-"
-        )
-    };
-    let dockerfile = "FROM @BASE\nCOPY page app.sh answer /app/\nCMD [\"sh\", \"/app/app.sh\"]\n";
-    Switched::of(compose, &[("Dockerfile", dockerfile), ("app.sh", APP), ("answer", ANSWER), ("page", "one\n")])
+    Switched::alone("one\n", APP, "    restart: unless-stopped\n    stop_grace_period: 1s\n", &[("answer", ANSWER)])
 }
 
 /// Pushes a version.

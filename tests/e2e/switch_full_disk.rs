@@ -23,7 +23,7 @@ fn a_full_disk_of_the_proxy_moves_no_route_and_says_so() {
     disk.fill();
     let failed = daemon.expect_failure(shop.push(&daemon, "two"));
     let error = failed["error"].as_str().unwrap();
-    assert!(error.contains("routes") && error.contains("No space left on device"), "{error}");
+    assert!(error.contains("the route file") && error.contains("No space left on device"), "{error}");
     assert!(error.contains("its disk may be full"), "{error}");
     load.wait_for("one", 50);
     assert_eq!(std::fs::read(daemon.state_dir().join("proxy/routes.json")).unwrap(), kept, "the file is what it was");

@@ -31,18 +31,6 @@ said="$HTTP_X_FORWARDED_FOR"
 printf 'HTTP/1.1 200 OK\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' "${#said}" "$said"
 "#;
 
-fn compose(web: SocketAddr) -> String {
-    format!(
-        "services:
-  web:
-    build: {{ context: ., network: none }}
-    ports: [\"{web}:8000\"]
-    init: true
-    stop_grace_period: 1s
-"
-    )
-}
-
 fn ask(at: SocketAddr, path: &str) -> common::http::Response {
     let head =
         format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n");
@@ -65,13 +53,7 @@ fn secure(at: SocketAddr, trusted: &X509) -> String {
 
 #[test]
 fn plain_requests_go_to_https_and_only_trusted_networks_say_who_asks() {
-    let files = [
-        ("Dockerfile", "FROM @BASE\nCOPY page app.sh who /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
-        ("app.sh", APP),
-        ("who", TELLS),
-        ("page", "one"),
-    ];
-    let shop = Switched::of(compose, &files);
+    let shop = Switched::alone("one", APP, "    stop_grace_period: 1s\n", &[("who", TELLS)]);
     let folder = tempfile::tempdir().unwrap();
     let (trusted, pem, key) = of_host(HOST);
     let (certificate, own) = (folder.path().join("shop.pem"), folder.path().join("shop.key"));

@@ -50,22 +50,8 @@ esac
 "#;
 
 fn shop() -> Switched {
-    let compose = |web| {
-        format!(
-            "services:
-  web:
-    build: {{ context: ., network: none }}
-    environment: {{ COLOUR: \"${{COLOR}}\" }}
-    ports: [\"{web}:8000\"]
-    restart: unless-stopped
-    init: true
-    stop_grace_period: 1s
-"
-        )
-    };
-    let dockerfile = "FROM @BASE\nCOPY page app.sh metrics deep /app/\nCMD [\"sh\", \"/app/app.sh\"]\n";
-    let files = [("Dockerfile", dockerfile), ("app.sh", APP), ("metrics", METRICS), ("deep", DEEP), ("page", "one\n")];
-    Switched::of(compose, &files)
+    let more = "    environment: { COLOUR: \"${COLOR}\" }\n    restart: unless-stopped\n    stop_grace_period: 1s\n";
+    Switched::alone("one\n", APP, more, &[("metrics", METRICS), ("deep", DEEP)])
 }
 
 /// A Prometheus that looks at the shop, by the way on which requests come.

@@ -11,6 +11,9 @@ use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, wait_until};
 use e2e_support::{all_of, deploy, load::Load, switched::Switched, waits};
 
+/// As it is said which commits are not wanted any more: of a way back to what is live already nothing else is done.
+const TAKEN_BACK: [&str; 2] = ["before recording what was taken back", "after recording what was taken back"];
+
 /// Clients that ask all the while.
 const CLIENTS: usize = 4;
 
@@ -81,6 +84,16 @@ fn a_commit_that_is_named_comes_back_without_waiting_and_what_is_newer_is_taken_
     daemon.expect_success(id);
     assert_eq!(daemon.history().len(), before + 1, "{:#?}", daemon.history());
     load.wait_for("four", 20);
+    let four = shop.site.remote.head();
+    for dies_at in TAKEN_BACK {
+        fs::write(&point, dies_at).unwrap();
+        let asks = daemon.turnout(&["rollback", &name, "--to", &four]);
+        assert_eq!(daemon.ended().signal(), Some(9), "{dies_at}: {}", daemon.output());
+        fs::remove_file(&point).unwrap();
+        daemon.restart();
+        assert!(!asks.status.success(), "{dies_at}: {asks:?}");
+        load.wait_for("four", 20);
+    }
     fs::write(&point, "before recording the switch").unwrap();
     // It follows the deployment, also into the next life of the daemon.
     let follows = daemon.command(&["rollback", &name, "--to", &brought.to_string()]);

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     os::unix::process::ExitStatusExt as _,
     time::{Duration, Instant},
 };
@@ -20,21 +19,6 @@ const GRACE: Duration = Duration::from_secs(90);
 /// A start that takes this long has waited for something.
 const SOON: Duration = Duration::from_secs(30);
 
-fn compose(web: SocketAddr) -> String {
-    format!(
-        "services:
-  web:
-    build: {{ context: ., network: none }}
-    ports: [\"{web}:8000\"]
-    restart: unless-stopped
-    init: true
-    stop_grace_period: {}s
-",
-        GRACE.as_secs()
-    )
-}
-
-const DOCKERFILE: &str = "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n";
 const SERVES: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
 
 #[test]
@@ -42,7 +26,8 @@ fn a_start_is_ready_while_a_colour_that_does_not_end_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let (systemd, address) = manager::in_folder(folder.path());
     let point = folder.path().join("point");
-    let shop = Switched::of(compose, &[("Dockerfile", DOCKERFILE), ("app.sh", SERVES), ("page", "one")]);
+    let grace = format!("    restart: unless-stopped\n    stop_grace_period: {}s\n", GRACE.as_secs());
+    let shop = Switched::alone("one", SERVES, &grace, &[]);
     let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap()), ("NOTIFY_SOCKET", address.to_str().unwrap())];
     let (_proxy, mut daemon) = shop.serve("{ bake: 1s }", &variables);
     daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));

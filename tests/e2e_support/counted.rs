@@ -89,9 +89,6 @@ fn step(event: &EventMessage, projects: &[String]) -> Option<(i64, i64)> {
 }
 
 fn running(projects: &[String], service: &str) -> i64 {
-    let all = projects.iter().flat_map(|project| docker::containers(project)).filter(|one| {
-        let of = one.labels.as_ref().and_then(|labels| labels.get(docker::SERVICE)).is_some_and(|name| name == service);
-        of && one.state.as_ref().map(ToString::to_string).as_deref() == Some("running")
-    });
-    i64::try_from(all.count()).unwrap()
+    let projects: Vec<&str> = projects.iter().map(String::as_str).collect();
+    i64::try_from(docker::running(&projects, service)).unwrap()
 }

@@ -24,11 +24,19 @@ pub struct Came {
     pub good: BTreeMap<String, u64>,
     /// What went wrong, in words.
     pub bad: Vec<String>,
+    /// Answers with status 200, by the number of the client.
+    pub each: Vec<u64>,
     /// The longest that an answer took.
     pub longest: Duration,
     /// The longest time without any good answer.
     pub gap: Duration,
     last: Option<Instant>,
+}
+
+impl Came {
+    fn of(clients: usize) -> Came {
+        Came { each: vec![0; clients], ..Came::default() }
+    }
 }
 
 /// Clients that ask an address again and again, until this is dropped.
@@ -56,12 +64,12 @@ impl Load {
 
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     fn of(address: SocketAddr, path: &'static str, on_one: u32, clients: usize) -> Load {
-        let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Came::default())));
-        let clients = (0..clients).map(|_| {
+        let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Came::of(clients))));
+        let clients = (0..clients).map(|number| {
             let (stop, came) = (Arc::clone(&stop), Arc::clone(&came));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = one_connection(address, path, on_one, &stop, &came) {
+                    if let Err(error) = one_connection(address, path, on_one, &stop, (&came, number)) {
                         came.lock().unwrap().bad.push(format!("{} {error}", time_of_day()));
                         // Nobody asks ten thousand times a second whether there is somebody again.
                         std::thread::sleep(Duration::from_millis(5));
@@ -84,6 +92,15 @@ impl Load {
         let wanted = count() + more;
         crate::common::wait_until(&format!("answers {body:?}"), crate::common::PATIENCE, || {
             if count() >= wanted { Ok(()) } else { Err(self.came()) }
+        });
+    }
+
+    /// Waits until each client has got so many more good answers: what it met before is over then.
+    pub fn wait_for_each(&self, more: u64) {
+        let before = self.came().each;
+        crate::common::wait_until("answers for each client", crate::common::PATIENCE, || {
+            let came = self.came();
+            if came.each.iter().zip(&before).all(|(now, before)| *now >= before + more) { Ok(()) } else { Err(came) }
         });
     }
 
@@ -114,7 +131,7 @@ fn one_connection(
     path: &str,
     on_one: u32,
     stop: &AtomicBool,
-    came: &Mutex<Came>,
+    (came, client): (&Mutex<Came>, usize),
 ) -> Result<(), String> {
     let mut stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(LONGEST)).unwrap();
@@ -134,6 +151,7 @@ fn one_connection(
                 let since = came.last.replace(Instant::now()).map_or(Duration::ZERO, |last| last.elapsed());
                 came.gap = came.gap.max(since);
                 *came.good.entry(body).or_default() += 1;
+                came.each[client] += 1;
             }
             other => came.bad.push(format!("{} request {number}: status {other}: {body}", time_of_day())),
         }

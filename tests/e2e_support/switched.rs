@@ -45,6 +45,25 @@ impl Switched {
         )
     }
 
+    /// A web service alone, which runs this script and answers `version`. `more`: further lines of the service, each with its end;
+    /// `beside`: further files of its image.
+    pub fn alone(version: &str, app: &str, more: &str, beside: &[(&str, &str)]) -> Switched {
+        let names: String = beside.iter().map(|(name, _)| format!(" {name}")).collect();
+        let dockerfile = format!("FROM @BASE\nCOPY page app.sh{names} /app/\nCMD [\"sh\", \"/app/app.sh\"]\n");
+        let own = [("Dockerfile", dockerfile.as_str()), ("app.sh", app), ("page", version)];
+        let compose = |web| {
+            format!(
+                "services:
+  web:
+    build: {{ context: ., network: none }}
+    ports: [\"{web}:8000\"]
+    init: true
+{more}"
+            )
+        };
+        Switched::of(compose, &[&own, beside].concat())
+    }
+
     /// A stack of one's own: its Compose file, by where its web service is published, and what lies beside it.
     pub fn of(compose: impl FnOnce(SocketAddr) -> String, files: &[(&str, &str)]) -> Switched {
         need_proxy();
@@ -77,7 +96,12 @@ impl Switched {
     /// The same, with any entry.
     pub fn serve_as(&self, entry: &str, variables: &[(&str, &str)]) -> (ProxyGuard, Daemon) {
         let daemon = Daemon::start_with(entry, QUICK, variables);
-        (ProxyGuard { socket: daemon.socket().with_file_name("turnout-proxy.sock") }, daemon)
+        (self.proxy_of(&daemon), daemon)
+    }
+
+    /// Ends the proxy of a daemon that was started otherwise.
+    pub fn proxy_of(&self, daemon: &Daemon) -> ProxyGuard {
+        ProxyGuard { socket: daemon.socket().with_file_name("turnout-proxy.sock") }
     }
 
     /// Commits and pushes a version.
@@ -106,12 +130,7 @@ impl Switched {
 
     /// What runs of a service in a project.
     pub fn running(&self, project: &str, service: &str) -> usize {
-        let all = docker::containers(project).into_iter().filter(|one| {
-            let labels = one.labels.clone().unwrap_or_default();
-            let of = labels.get("com.docker.compose.service").is_some_and(|name| name == service);
-            of && one.state.map(|state| state.to_string()).as_deref() == Some("running")
-        });
-        all.count()
+        docker::running(&[project], service)
     }
 
     /// Waits until nothing is under way, one colour is whole, and the other at rest. `after`: what was done before.
@@ -132,9 +151,9 @@ impl Switched {
         });
     }
 
-    /// Workers that run, of both colours.
+    /// Workers that run, of both colours, in one look: between two of them one may end and the other start.
     pub fn workers(&self) -> usize {
-        self.running(&self.site.red(), "worker") + self.running(&self.site.blue(), "worker")
+        docker::running(&[&self.site.red(), &self.site.blue()], "worker")
     }
 }
 
@@ -188,10 +207,12 @@ impl ProxyGuard {
         String::from_utf8_lossy(&found.stdout).lines().next().and_then(|line| line.trim().parse().ok())
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it as a power cut would, and waits until nothing is answered by it any more.
     pub fn kill(&self) {
-        let pid = self.pid().and_then(rustix::process::Pid::from_raw).expect("the proxy runs");
+        let found = self.pid().expect("the proxy runs");
+        let pid = rustix::process::Pid::from_raw(found).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        wait_until("the end of the proxy", PATIENCE, || if self.pid() == Some(found) { Err(found) } else { Ok(()) });
     }
 }
 

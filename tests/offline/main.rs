@@ -33,6 +33,7 @@ mod invalid_repos;
 mod licences;
 mod outbox;
 mod payloads;
+mod points;
 mod repos_schema;
 mod robustness;
 mod second_forge;

@@ -359,9 +359,14 @@ async fn recovery_queues_each_interrupted_one_once() {
     let store = bench.open();
     let recovered = store.recover().await.unwrap();
     assert_eq!(recovered.given_up, [third.id]);
+    // Nobody lived to see to it.
+    let again = store.recover().await.unwrap();
+    assert_eq!((again.interrupted, again.given_up), (Vec::new(), vec![third.id]));
     // What ran before the first of the chain counts, and what came of it is added.
     assert_eq!(store.ran_before(third.id).await.unwrap().as_deref(), Some("what ran"));
+    assert_eq!(store.project_of(third.id).await.unwrap(), None, "none of them came so far");
     store.add_to_end(third.id, "it runs again").await.unwrap();
+    assert!(store.recover().await.unwrap().given_up.is_empty(), "it was seen to");
     assert_eq!(store.next("shop").await.unwrap(), None);
     let error = store.deployment(third.id).await.unwrap().unwrap().error.unwrap();
     assert!(error.contains("not tried again after 3 attempts") && error.ends_with("; it runs again"), "{error}");

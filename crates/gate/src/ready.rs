@@ -25,7 +25,7 @@ pub struct Ready {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{address} was not ready within {limit:?}: asked {} for {request}, and what came last was: {last}. {}",
-    turnout_report::counted(usize::try_from(*asked).unwrap_or(usize::MAX), "time"), advice(*is_http)
+    turnout_report::counted(usize::try_from(*asked).unwrap_or(usize::MAX), "time"), advice(*is_http, last)
 )]
 pub struct NotReady {
     /// What was seen last, in words.
@@ -42,8 +42,11 @@ pub struct NotReady {
     is_http: bool,
 }
 
-fn advice(is_http: bool) -> &'static str {
-    if is_http {
+fn advice(is_http: bool, last: &str) -> &'static str {
+    if last.starts_with("HTTP ") {
+        // Whatever it is, it speaks it.
+        "Look into its log; where another page tells that it is ready, name it under `health:`"
+    } else if is_http {
         "Look into its log; where it speaks no HTTP, write `protocol: tcp`; where another page tells that it is ready, name it \
          under `health:`"
     } else {

@@ -162,11 +162,16 @@ impl Changer {
     /// Another process is the proxy from now on: nothing is changed and nothing written here any more, and nothing new taken.
     pub(crate) async fn leaves(&self, mut doors: Turn<'_>) {
         self.ending.store(true, Relaxed);
-        if let Err(refusal) = self.with_keeper(Keeper::leave).await {
-            tracing::error!("{}", refusal.message);
-        }
+        self.writes_no_more().await;
         for (_, door) in std::mem::take(&mut *doors) {
             door.close().await;
+        }
+    }
+
+    /// Another process may write from now on.
+    pub(crate) async fn writes_no_more(&self) {
+        if let Err(refusal) = self.with_keeper(Keeper::leave).await {
+            tracing::error!("{}", refusal.message);
         }
     }
 

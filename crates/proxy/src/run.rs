@@ -27,7 +27,7 @@ use crate::{
     limits,
     overlap::{self, Given, Link, Parcel, Taken, Word},
     scrape,
-    start::{Control, Start},
+    start::{ControlSocket, Start},
     worker::Workers,
 };
 
@@ -93,7 +93,7 @@ async fn serve(settings: Settings, taken: Option<Taken>) -> Result<(), String> {
         ending: when_ending,
         main: main.subscribe(),
     });
-    let Control { listener, path: socket, mode, owner } = control;
+    let ControlSocket { listener, path: socket, mode, owner } = control;
     control_user.extend(owner);
     let serial = served.serial;
     let changer = Changer::start(keeper, (served, origin), doors, Arc::clone(&house)).await;
@@ -209,6 +209,8 @@ async fn serve(settings: Settings, taken: Option<Taken>) -> Result<(), String> {
     if let Some(access) = house.access.clone() {
         let _ = tokio::task::spawn_blocking(move || access.finish()).await;
     }
+    // Whoever finds no socket any more may start another one at once.
+    let _ = timeout(LAST, changer.writes_no_more()).await;
     if removes {
         let _ = std::fs::remove_file(&socket);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Start {
     /// Whether the disk has said that it has what is served.
     pub(crate) durable: bool,
     pub(crate) doors: BTreeMap<SocketAddr, StdListener>,
-    pub(crate) control: Control,
+    pub(crate) control: ControlSocket,
     pub(crate) metrics: Option<TcpListener>,
     /// To the one before.
     pub(crate) link: Option<Link>,
@@ -35,7 +35,7 @@ pub(crate) struct Start {
 
 /// The control socket.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub(crate) struct ControlSocket {
     pub(crate) listener: UnixListener,
     pub(crate) path: PathBuf,
     /// Its access mode; `None`: a service manager opened it.
@@ -62,8 +62,8 @@ impl Start {
         let (keeper, served, origin) = Keeper::open(state_dir)?;
         let metrics = metrics.map(scrape::listen).transpose()?;
         let control = match control {
-            Some(handed) => Control::handed_over(handed)?,
-            None => Control {
+            Some(handed) => ControlSocket::handed_over(handed)?,
+            None => ControlSocket {
                 listener: control::listen(socket, *socket_mode)?,
                 path: socket.clone(),
                 mode: Some(*socket_mode),
@@ -79,12 +79,12 @@ impl Start {
         let cannot =
             |error: std::io::Error| format!("what the proxy before this one handed over cannot be used: {error}");
         let control = match mode {
-            None => Control::handed_over(listener)?,
+            None => ControlSocket::handed_over(listener)?,
             Some(_) => {
                 listener.set_nonblocking(true).map_err(cannot)?;
                 // Whoever connects is told from now on that this process is at the other end.
                 rustix::net::listen(&listener, control::BACKLOG).map_err(|error| cannot(error.into()))?;
-                Control { listener: UnixListener::from_std(listener).map_err(cannot)?, path, mode, owner: None }
+                ControlSocket { listener: UnixListener::from_std(listener).map_err(cannot)?, path, mode, owner: None }
             }
         };
         let metrics = match metrics {
@@ -100,10 +100,10 @@ impl Start {
     }
 }
 
-impl Control {
-    fn handed_over(listener: std::os::unix::net::UnixListener) -> Result<Control, String> {
+impl ControlSocket {
+    fn handed_over(listener: std::os::unix::net::UnixListener) -> Result<ControlSocket, String> {
         let (listener, path, owner) = control::handed_over(listener)?;
         tracing::debug!("the control socket was handed over, and its owner, user {owner}, may ask");
-        Ok(Control { listener, path, mode: None, owner: Some(owner) })
+        Ok(ControlSocket { listener, path, mode: None, owner: Some(owner) })
     }
 }

@@ -57,12 +57,17 @@ impl Steer {
         &self.socket
     }
 
-    /// What is served, and how much is open.
+    /// What is served, and how much is open. One that went away before it answered is asked once more: it changes nothing, and says
+    /// whether another is there, or none.
     ///
     /// # Errors
     /// See [`SteerError`].
     pub async fn status(&self) -> Result<Status, SteerError> {
-        self.status_from().await.map(|(status, _)| status)
+        let answered = match self.status_from().await {
+            Err(SteerError::Broken { .. }) => self.status_from().await,
+            answered => answered,
+        };
+        answered.map(|(status, _)| status)
     }
 
     /// The same, and the number of the process that says so, where it is known.

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -21,7 +22,7 @@ use tokio::{
 use turnout_steer::{Applied, Start, Steer, SteerError, ensure};
 use turnout_traffic::{
     Repository,
-    control::{Answer, Code, Refusal, Request},
+    control::{Answer, Code, Origin, Refusal, Request, Status},
 };
 
 /// What the stand-in does with one connection, after it has read a line.
@@ -223,6 +224,27 @@ async fn one_that_hangs_is_silent_and_holds_nobody() {
     let proxy = StandIn::that(vec![Does::Hangs]);
     let error = proxy.steer().status().await.unwrap_err();
     assert!(matches!(error, SteerError::Silent { sent: true, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn one_that_goes_away_as_it_is_asked_how_things_stand_is_asked_once_more() {
+    let status = Status {
+        serial: 1,
+        origin: Origin::Nothing,
+        durable: true,
+        ending: false,
+        connections: 0,
+        repositories: BTreeMap::new(),
+        routes: Vec::new(),
+        leaving: Vec::new(),
+        held: Vec::new(),
+        maintained: Vec::new(),
+        certificates: Vec::new(),
+        authority: None,
+    };
+    let proxy = StandIn::that(vec![Does::Leaves, Does::Answers(Answer::Status(status))]);
+    proxy.steer().status().await.unwrap();
+    assert_eq!(proxy.heard(), 2);
 }
 
 #[tokio::test]

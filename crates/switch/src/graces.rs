@@ -48,7 +48,7 @@ pub(crate) fn notes(view: &View<'_>, fates: &BTreeMap<String, Fate>, notes: &mut
     }
 }
 
-fn of<'f>(fates: &'f BTreeMap<String, Fate>, wanted: impl Fn(&Fate) -> bool) -> BTreeSet<&'f str> {
+fn of(fates: &BTreeMap<String, Fate>, wanted: impl Fn(&Fate) -> bool) -> BTreeSet<&str> {
     fates.iter().filter(|(_, fate)| wanted(fate)).map(|(name, _)| name.as_str()).collect()
 }
 

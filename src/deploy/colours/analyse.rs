@@ -6,7 +6,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
-    super::{Deployer, Failure, judgings::Judging, now_ms, of::Of},
+    super::{
+        Deployer, Failure,
+        judgings::{Away, Judging},
+        now_ms,
+        of::Of,
+    },
     judged::{self, Baseline},
     made::Made,
     other,
@@ -98,10 +103,24 @@ impl Deployer {
     pub(super) async fn worse_than_before(&self, repo: &str, live: &ColourRecord, made: &Made) -> Option<String> {
         let (rules, baseline) = (made.judged.rules?, made.judged.baseline?);
         let counters = self.counted(repo).await.ok()?;
-        let came = baseline.since(&counters, which(live))?;
-        let judging = self.judgings.of(repo, live.generation);
+        let mut judging = self.judgings.of(repo, live.generation);
+        let came = match &mut judging.away {
+            None => baseline.since(&counters, which(live))?,
+            Some(away) => {
+                let all = judged::of(&counters, which(live), &judged::any)?;
+                let came = away.since(counters.began, &all);
+                self.judgings.note(repo, judging.clone());
+                came?
+            }
+        };
         let other = Other { counts: &baseline.before, which: BEFORE };
         self.seen(repo, judging, &rules, &came, other).await
+    }
+
+    /// The engine is away while a colour bakes: [`Away`].
+    pub(super) fn engine_is_away(&self, repo: &str, live: &ColourRecord) {
+        let judging = Judging { away: Some(Away::now()), ..self.judgings.of(repo, live.generation) };
+        self.judgings.note(repo, judging);
     }
 
     /// Why a next colour that gets a share of the requests is to be given up, if its answers say so beside those of the live one.

@@ -167,7 +167,11 @@ impl Deployer {
         let Some(live) = stands.live() else { return Ok(None) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
         let goes_back = made.goes_back;
-        if let Some(seen) = self.fault_of(live, &made, |_| true).await? {
+        let seen = self.fault_of(live, &made, |_| true).await;
+        if seen.is_err() {
+            self.engine_is_away(repo, live);
+        }
+        if let Some(seen) = seen? {
             let said = format!("{seen} while {} bakes", live.project);
             return Ok(Some(Fault { what: said.clone(), said, goes_back }));
         }

@@ -44,6 +44,12 @@ impl Judged {
         let measures = derived.measures.as_ref().map(|measures| measures.value.clone());
         Judged { rules: derived.analysis.value, baseline: None, measures }
     }
+
+    /// Whether both judge by the same. What had been counted at the move belongs to one move alone.
+    pub fn judges_as(&self, other: &Judged) -> bool {
+        let Judged { rules, baseline: _, measures } = self;
+        (rules, measures) == (&other.rules, &other.measures)
+    }
 }
 
 impl Baseline {

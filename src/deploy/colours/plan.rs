@@ -245,7 +245,7 @@ impl Deployer {
     }
 
     /// A commit that was taken back is not tried again unless somebody asks for it.
-    async fn refuse_reverted(&self, of: Of<'_>, stands: &Stands, commit: &str) -> Result<(), Failure> {
+    pub(super) async fn refuse_reverted(&self, of: Of<'_>, stands: &Stands, commit: &str) -> Result<(), Failure> {
         let Of { job, repo, .. } = of;
         match job.pinned || job.force_rebuild {
             true => Ok(()),

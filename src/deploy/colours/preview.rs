@@ -138,7 +138,7 @@ impl Deployer {
 }
 
 /// Refusals, each with what to do; nothing is planned then.
-fn with_refusals(mut text: String, refused: Vec<Failure>) -> String {
+pub(super) fn with_refusals(mut text: String, refused: Vec<Failure>) -> String {
     for Failure { summary, hint, .. } in refused {
         text.push_str(&format!("\nrefused: {summary}\n"));
         hint.into_iter().for_each(|hint| text.push_str(&format!("  {hint}\n")));
@@ -168,7 +168,7 @@ impl Deployer {
     }
 
     /// That the commit was taken back, and is not tried again by itself. What is checked out counts where nothing was fetched.
-    async fn taken_back(
+    pub(super) async fn taken_back(
         &self,
         repo: &Repo,
         stands: &Stands,

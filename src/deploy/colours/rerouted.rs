@@ -126,7 +126,7 @@ pub(super) fn for_the_next(before: &Made, wanted: &Made) -> Vec<&'static str> {
         (was.pins != is.pins, "pins"),
         (order(before) != order(wanted), "order"),
         (gate(before) != gate(wanted), "health"),
-        (before.judged != wanted.judged, "analysis"),
+        (!before.judged.judges_as(&wanted.judged), "analysis"),
     ];
     all.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
 }

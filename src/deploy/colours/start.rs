@@ -42,7 +42,11 @@ impl Deployer {
                 self.another_leads(&stands, live, &made, failure).await?;
             }
         }
-        let Seen { routed, otherwise, .. } = steer.settled(repo).await?;
+        let Seen { routed, otherwise, .. } = match steer.settled(repo).await {
+            // It ended after it had been looked for: another is started, or somebody else starts it.
+            Err(error) if error.is_absent() => self.lead_of(repo).await?.settled(repo).await?,
+            seen => seen?,
+        };
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }

@@ -10,6 +10,7 @@ use super::{
     lead::Lead,
     left_behind,
     made::Made,
+    preview::with_refusals,
     stands::Stands,
     unswitched::{self, Reached, Told, Unswitched},
 };
@@ -107,7 +108,11 @@ impl Deployer {
         }
         let resumed = match stands.leaving() {
             Some(row) => Some(Unswitched::read(&row.made).map_err(Failure::new)?),
-            None => None,
+            None => {
+                // A way back in place is no reason to try again what was taken back.
+                self.refuse_reverted(of, &stands, commit).await?;
+                None
+            }
         };
         let mut loaded = self.planner.read(repo, recorder).await?;
         let found = self.unswitch_found(repo, &engine, &stands, &loaded, resumed.as_ref()).await?;
@@ -199,6 +204,11 @@ impl Deployer {
         refuse_other_lead(repo, &stands)?;
         let engine = self.planner.engine().await?;
         let resumed = stands.leaving().and_then(|row| Unswitched::read(&row.made).ok());
+        if resumed.is_none()
+            && let Some(failure) = self.taken_back(repo, &stands, asked, seen).await?
+        {
+            return Ok(Some((None, with_refusals(String::new(), vec![failure]))));
+        }
         let loaded = self.planner.read_through(repo, seen.view.clone(), reporter).await?;
         let found = self.unswitch_found(repo, &engine, &stands, &loaded, resumed.as_ref()).await?;
         let wanted = self.wanted(repo, &loaded, seen.commit.clone(), asked.rebuild).await?;

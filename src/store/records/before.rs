@@ -31,6 +31,7 @@ pub struct Recovered {
     pub interrupted: Vec<DeploymentId>,
     /// Repositories whose lanes have something queued, oldest first, each once.
     pub queued: Vec<String>,
-    /// Interrupted ones that were not queued again because they never got through.
+    /// Interrupted ones that were not queued again because they never got through, and of which nobody has told yet what became of
+    /// them: a daemon that was to see to them may have died as well.
     pub given_up: Vec<DeploymentId>,
 }

@@ -10,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::time::sleep;
 use turnout_traffic::control::{ColourStatus, Leaving, RouteStatus, Status};
 
 use super::wire::{Link, Word};
-use crate::change::Changer;
 
 /// How long one may take to answer. One that does not is left alone, with what it has.
 const ANSWERS: Duration = Duration::from_secs(1);
@@ -54,7 +53,7 @@ impl Before {
                 all.push(status);
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(error) if has_ended(&error) => {
                 tracing::debug!("a proxy before this one has ended");
                 false
             }
@@ -81,20 +80,9 @@ impl Before {
     }
 }
 
-/// Serves by the table of the next one, until that is gone. `ends`: how many seconds what is open has from now on.
-pub(crate) fn follow(link: &Link, changer: &Changer, ends: &mpsc::UnboundedSender<u32>) -> io::Result<()> {
-    link.waits(None)?;
-    loop {
-        let (word, _) = link.hear()?;
-        match &word {
-            Word::Follow { served } => changer.follows(served),
-            Word::End { grace } => drop(ends.send(*grace)),
-            _ => {}
-        }
-        // What is before this one hears it as well.
-        let status = Box::new(merged(changer.status(), changer.before().each(&word)));
-        link.say(&Word::Stands { status }, None)?;
-    }
+/// Its end of the link is closed, which it holds as long as it runs.
+fn has_ended(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// How all of them stand together.

@@ -120,8 +120,11 @@ fn undo(link: &Link, went: &Went) {
         // It may be gone already.
         let _ = kill_process(pid, Signal::KILL);
     }
+    if !went.given {
+        return;
+    }
     let mut told = false;
-    while went.given {
+    loop {
         match link.hear() {
             Ok(_) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {

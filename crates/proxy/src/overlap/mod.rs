@@ -19,11 +19,13 @@
 //! directory goes along: the same one, which is free at no moment.
 
 mod before;
+mod follow;
 mod give;
 mod take;
 mod wire;
 
-pub(crate) use before::{Before, follow, merged};
+pub(crate) use before::{Before, merged};
+pub(crate) use follow::follow;
 pub(crate) use give::{Given, Parcel, hand_over};
 pub(crate) use take::{Taken, is_launched, launch, taken};
 pub(crate) use wire::{Link, Word};

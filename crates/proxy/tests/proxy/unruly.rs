@@ -105,7 +105,7 @@ fn one_that_takes_connections_and_answers_none_costs_its_requests_alone() {
 fn ten_thousand_that_say_nothing_hold_nobody_up() {
     // The proxy keeps two descriptors ready for each connection, and some for itself.
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    let crowd = usize::try_from(most.saturating_sub(1_300) / 2).unwrap_or(usize::MAX).min(CROWD);
+    let crowd = usize::try_from(most.saturating_sub(2_300) / 2).unwrap_or(usize::MAX).min(CROWD);
     println!("{crowd} of {CROWD}: the limit of open files is {most}");
     let red = Web::named("red");
     let room = (CROWD + 100).to_string();

@@ -63,6 +63,8 @@ impl World {
             }
             at = at.does(deed);
         }
+        // All was done, and nobody lived to hear of the last of it.
+        all.extend(at.may(|left| &mut left.deaths).map(|dead| ("dies after what is beside the lane", dead.dies())));
         all.extend(over(at));
         all
     }

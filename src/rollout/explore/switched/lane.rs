@@ -266,8 +266,9 @@ impl World {
             if done > 0 {
                 all.extend(at.may(|left| &mut left.deaths).map(|dead| ("dies in it", dead.dies())));
             }
+            // After the last deed, too: it was done, and nobody heard of it.
             let moved = action == Action::Switch && done > 0;
-            if !moved && (deed.is_some() || deeds.is_empty()) {
+            if !moved {
                 at.broken_off(action, done, &mut all);
             }
             // The proxy's answer is lost, or the daemon panics, before the routes have moved or after it, recorded or not.

@@ -3,6 +3,8 @@
 //! daemon, take the engine down, or let time pass; an action may be done, done and not acknowledged, fail, or find the world
 //! changed.
 
+mod side_by_side;
+
 use std::collections::VecDeque;
 
 use super::{Steps, explored};
@@ -61,6 +63,8 @@ struct World {
     now: Millis,
     /// The daemon died, and did not end in an orderly way.
     died: bool,
+    /// Another repository has the only place among lanes.
+    crowded: bool,
     left: Budget,
 }
 
@@ -136,9 +140,10 @@ impl World {
         }
     }
 
-    /// The lane takes what waits.
+    /// The lane takes what waits, where there is a place for it.
     fn claim(mut self) -> World {
         if self.alive
+            && !self.crowded
             && self.running.is_none()
             && self.doing.is_empty()
             && let Some(job) = self.queued.take()
@@ -170,8 +175,8 @@ impl World {
             other => panic!("{other:?} costs no wait"),
         };
         all.push(("done", done.clone().take(good)));
+        // Done, and not acknowledged: of the others nothing shows but what they found out, which is lost in either case.
         if action == Action::Apply {
-            // Done, and not acknowledged.
             all.extend(done.may(|left| &mut left.deaths).map(|dead| ("dies after it", dead.dies())));
         }
         if matches!(action, Action::Plan | Action::Apply | Action::Settle) {
@@ -182,6 +187,39 @@ impl World {
         all.extend(
             done.may(|left| &mut left.stops).map(|then| ("is stopped", then.take(Fact::Stopped).settle().goes())),
         );
+        all
+    }
+
+    /// What can happen to this repository, and to no other.
+    fn own(&self) -> Steps<World> {
+        let mut all = self.outcomes();
+        if self.alive {
+            all.extend(self.may(|left| &mut left.pushes).map(|mut then| {
+                then.wanted += 1;
+                then.queued = Some((then.wanted, 1));
+                ("push", then.gives_way())
+            }));
+        }
+        if let Some(due) = self.rollout.waits().filter(|_| self.alive) {
+            // Woken from outside, while the lane does nothing. Who finds no place is woken again.
+            if self.engine && !self.crowded {
+                all.push(("engine is back", self.clone().take(Fact::EngineBack)));
+            }
+            if due <= self.now && !self.crowded {
+                all.push(("not back in time", self.clone().take(Fact::Due)));
+            }
+            all.extend(
+                self.may(|left| &mut left.cancels).map(|then| ("its wait is cancelled", then.take(Fact::Cancelled))),
+            );
+            all.extend(
+                self.may(|left| &mut left.stops).map(|then| ("stops while it waits", then.take(Fact::Stopped).goes())),
+            );
+        }
+        // Beside the lane, whatever that does; later than its time where something that fell may yet stand again. The disk
+        // has it when something later is waited for.
+        if self.alive && self.watching.is_some() && self.rollout.watch.is_some_and(|watch| watch.until <= self.now) {
+            all.push(("the watch is over", World { watching: None, ..self.clone() }.take(Fact::WatchOver)));
+        }
         all
     }
 
@@ -232,33 +270,11 @@ impl World {
 
 impl super::World for World {
     fn steps(&self) -> Steps<World> {
-        let mut all = self.outcomes();
+        let mut all = self.own();
         if !self.alive {
             all.extend(self.starts());
         }
-        if self.alive {
-            all.extend(self.may(|left| &mut left.deaths).map(|dead| ("dies", dead.dies())));
-            all.extend(self.may(|left| &mut left.pushes).map(|mut then| {
-                then.wanted += 1;
-                then.queued = Some((then.wanted, 1));
-                ("push", then.gives_way())
-            }));
-        }
-        if let Some(due) = self.rollout.waits().filter(|_| self.alive) {
-            // Woken from outside, while the lane does nothing.
-            if self.engine {
-                all.push(("engine is back", self.clone().take(Fact::EngineBack)));
-            }
-            if due <= self.now {
-                all.push(("not back in time", self.clone().take(Fact::Due)));
-            }
-            all.extend(
-                self.may(|left| &mut left.cancels).map(|then| ("its wait is cancelled", then.take(Fact::Cancelled))),
-            );
-            all.extend(
-                self.may(|left| &mut left.stops).map(|then| ("stops while it waits", then.take(Fact::Stopped).goes())),
-            );
-        }
+        all.extend(self.may(|left| &mut left.deaths).filter(|dead| dead.alive).map(|dead| ("dies", dead.dies())));
         if self.engine {
             all.extend(self.may(|left| &mut left.outages).map(|then| ("engine goes", World { engine: false, ..then })));
         } else {
@@ -267,11 +283,6 @@ impl super::World for World {
         if self.now < LATEST {
             let then = World { now: self.now + 1, ..self.clone() };
             all.push(("time", then));
-        }
-        // Beside the lane, whatever that does; later than its time where something that fell may yet stand again. The disk
-        // has it when something later is waited for.
-        if self.alive && self.watching.is_some() && self.rollout.watch.is_some_and(|watch| watch.until <= self.now) {
-            all.push(("the watch is over", World { watching: None, ..self.clone() }.take(Fact::WatchOver)));
         }
         all.into_iter().map(|(name, then)| (name, then.settle().claim())).collect()
     }
