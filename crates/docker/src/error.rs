@@ -231,6 +231,8 @@ pub enum Refusal {
     EndpointExists,
     /// A network on which the container hangs is gone.
     NoSuchNetwork,
+    /// Another network has addresses that were asked for.
+    AddressesTaken,
 }
 
 impl Refusal {
@@ -259,6 +261,8 @@ impl Refusal {
             Refusal::EndpointExists
         } else if says("network ") && says(" not found") {
             Refusal::NoSuchNetwork
+        } else if says("overlaps with other one") {
+            Refusal::AddressesTaken
         } else {
             return None;
         })
@@ -279,7 +283,8 @@ impl Refusal {
             | Refusal::RemovalInProgress
             | Refusal::NoSuchContainer
             | Refusal::EndpointExists
-            | Refusal::NoSuchNetwork => return None,
+            | Refusal::NoSuchNetwork
+            | Refusal::AddressesTaken => return None,
         })
     }
 }
@@ -312,6 +317,10 @@ mod tests {
             ),
             ("endpoint with name a already exists in network b".to_owned(), Some(Refusal::EndpointExists)),
             ("network e6d0551b not found".to_owned(), Some(Refusal::NoSuchNetwork)),
+            (
+                "Pool overlaps with other one on this address space".to_owned(),
+                Some(Refusal::AddressesTaken),
+            ),
             ("removal of container a is already in progress".to_owned(), Some(Refusal::RemovalInProgress)),
             ("something else".to_owned(), None),
         ] {

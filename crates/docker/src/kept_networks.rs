@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use turnout_compose::{labels, model::Project};
 
-use super::{ApiVersion, Engine, EngineError, remember::asked, translate};
+use super::{ApiVersion, Engine, EngineError, error::Refusal, remember::asked, translate};
 
 /// A network, as the engine is asked to make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl Engine {
         let request: NetworkCreateRequest =
             serde_json::from_value(kept.0.clone()).map_err(|error| fault(error.to_string()))?;
         let Err(error) = self.ask_for_network(request.clone()).await else { return Ok(()) };
-        if !error.to_string().contains("overlaps") {
+        if error.refusal() != Some(&Refusal::AddressesTaken) {
             return Err(error);
         }
         // Somebody has its addresses by now. Most had been the engine's own choice; who asked for one of them is told so.
