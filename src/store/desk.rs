@@ -103,7 +103,6 @@ impl Desk {
                 since_pruned = 0;
             }
             self.commit(&mut batch, due);
-            self.tell();
             if batch.iter().any(|job| job.is_last()) {
                 // Nobody else has the database open: closing it leaves one file.
                 if let Err((_, error)) = self.db.close() {
@@ -126,12 +125,16 @@ impl Desk {
         if let Ok(thinned) = together(&mut self.db, &mut self.synced, batch, keep) {
             self.counted(thinned, newest);
             batch.iter().for_each(|job| dies::here("after", job.doing()));
+            self.tell();
             batch.iter_mut().for_each(|job| job.done());
             return;
         }
         for job in batch {
             match together(&mut self.db, &mut self.synced, std::slice::from_mut(job), None) {
-                Ok(_) => job.done(),
+                Ok(_) => {
+                    self.tell();
+                    job.done();
+                }
                 Err(error) => job.failed(error),
             }
         }
@@ -148,7 +151,8 @@ impl Desk {
         }
     }
 
-    /// Tells readers of the newest event that is on the disk.
+    /// Tells readers of the newest event that is on the disk: before those who wrote it have their answer, so that whoever has
+    /// one finds what it brought.
     fn tell(&self) {
         match journal::newest(&self.db) {
             Ok(newest) => {

@@ -100,7 +100,7 @@ async fn find(peer: IpAddr, listen: SocketAddr, host: &str, first: Claim, board:
     let mut deadline = Instant::now() + PATIENCE;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut next = Some(first);
-    let mut lost = true;
+    let mut nowhere = true;
     loop {
         if let Some(claim) = next.take().or_else(|| board.claim_named(listen, host, peer, &tried)) {
             // Looked at after it was counted in, as a request does.
@@ -118,16 +118,16 @@ async fn find(peer: IpAddr, listen: SocketAddr, host: &str, first: Claim, board:
             match timeout_at(until, connect(claim.target())).await {
                 Ok(Ok(container)) => return Some((claim, container)),
                 Ok(Err(error)) => {
-                    lost &= is_lost(&error);
+                    nowhere &= is_lost(&error);
                     tracing::debug!(target = %claim.target(), %error, "a container does not take connections")
                 }
                 Err(_) => {
-                    lost = false;
+                    nowhere = false;
                     tracing::debug!(target = %claim.target(), "a container takes no connection in time");
                 }
             }
             tried.push(claim.target());
-        } else if tried.is_empty() || lost {
+        } else if tried.is_empty() || nowhere {
             return None; // the route is gone, or nothing of it is on a network of this machine
         } else if Instant::now() + PAUSE >= deadline {
             return None;

@@ -180,8 +180,9 @@ impl Finder {
         let mut deadline = Instant::now() + PATIENCE;
         let mut tried: Vec<SocketAddr> = lost.into_iter().collect();
         let mut waits = None;
-        // Nothing that was tried is on a network of this machine: nobody comes back there.
-        let mut lost = true;
+        // Nothing that was tried is on a network of this machine: nobody comes back there. The one that lost the request before
+        // was reached, and may take it now.
+        let mut nowhere = tried.is_empty();
         loop {
             let claim = match claimed.take() {
                 Some(claim) => Some(claim),
@@ -217,16 +218,16 @@ impl Finder {
                 match outcome {
                     Ok(outcome) => {
                         let error = outcome.err();
-                        lost &= error.as_ref().is_some_and(is_lost);
+                        nowhere &= error.as_ref().is_some_and(is_lost);
                         tracing::debug!(target = %claim.target(), ?error, "a container does not take connections");
                     }
                     Err(_) => {
-                        lost = false;
+                        nowhere = false;
                         tracing::debug!(target = %claim.target(), "a container takes no connection in time");
                     }
                 }
                 tried.push(claim.target());
-            } else if tried.is_empty() || lost || Instant::now() + PAUSE >= deadline {
+            } else if tried.is_empty() || nowhere || Instant::now() + PAUSE >= deadline {
                 self.unavailable(board);
                 return Err(NO_TARGET);
             } else {
