@@ -115,24 +115,35 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     }
     // A large one takes its time.
     let database = planner.settings.database();
-    let looked = files::blocking(move || store::foreseen(&database)).await;
+    let file = database.clone();
+    let looked = files::blocking(move || store::foreseen(&file)).await;
     let damage = looked.ok().flatten();
     if let Some(damage) = &damage {
         say(Mark::Wrong, damage)?;
     }
-    let places = match store::peek_places(&planner.settings.database()) {
-        Ok(places) => places,
-        Err(_) if damage.is_some() => Vec::new(),
-        Err(error) => {
-            let mark = if matches!(error, store::StoreError::Anothers { .. }) { own } else { Mark::Wrong };
-            say(mark, &error.to_string())?;
-            Vec::new()
+    if !database.exists() {
+        let text = format!(
+            "but note: there is no {}: what was deployed before is not known here; where the daemon has another state directory, \
+             give this command the same",
+            database.display()
+        );
+        say(Mark::Ok, &text)?;
+    }
+    // Damage is told above; what else cannot be read of it, once: it is one file.
+    let mut unread = damage.is_some();
+    let mut told = |error: store::StoreError| {
+        if std::mem::replace(&mut unread, true) {
+            return Ok(());
         }
+        let mark = if matches!(error, store::StoreError::Anothers { .. }) { own } else { Mark::Wrong };
+        say(mark, &error.to_string())
     };
-    // What cannot be read of it was told with the places.
-    let colours = store::peek_colours(&planner.settings.database()).unwrap_or_default();
-    let staying = store::peek_staying(&planner.settings.database()).unwrap_or_default();
-    let taken_back = store::peek_taken_back(&planner.settings.database()).unwrap_or_default();
+    let mut places = Vec::new();
+    let (mut colours, mut staying, mut taken_back) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    store::peek_places(&database).map(|found| places = found).or_else(&mut told)?;
+    store::peek_colours(&database).map(|found| colours = found).or_else(&mut told)?;
+    store::peek_staying(&database).map(|found| staying = found).or_else(&mut told)?;
+    store::peek_taken_back(&database).map(|found| taken_back = found).or_else(&mut told)?;
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
         let redactor = planner.redactor.of(&repo.name);

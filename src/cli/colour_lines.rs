@@ -31,19 +31,28 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         next_share: _,
         step: _,
         maintained,
+        held,
         not_served,
         still,
         still_staying,
         certificates,
     } = status;
-    let gets = match maintained {
-        true => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
-        false => "gets the requests".to_owned(),
+    const WAIT: &str = "REQUESTS WAIT at turnout-proxy, each for 30 s at most, while a service changes over";
+    let gets = match (maintained, held) {
+        (true, _) => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
+        (false, true) => WAIT.to_owned(),
+        (false, false) => "gets the requests".to_owned(),
     };
     let mut line = |one: &Option<ColourStatus>, said: &str| match one {
         Some(one) => {
             let commit = one.commit.as_deref().map_or("commit not known", short);
-            writeln!(out, "  {:<9} {} at {commit}, {said}, {}", one.state, one.project, ago(one.since))
+            writeln!(
+                out,
+                "  {:<9} {} at {commit}, {said}, {}",
+                one.state.replace('_', " "),
+                one.project,
+                ago(one.since)
+            )
         }
         None => Ok(()),
     };
@@ -63,6 +72,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
             let said = format!("STANDS STILL IN PART: {what}; `turnout compose --repo {repo} up -d` starts it");
             line(in_place, &said)?;
         }
+        _ if *held && live.is_none() => line(in_place, WAIT)?,
         _ => line(in_place, "runs in place, and hands over to the next colour")?,
     }
     line(leaving, "is to run in place again: `switch` was taken out, and the colours hand over to it")?;

@@ -189,6 +189,10 @@ fn print_pile(out: &mut impl io::Write, pile: &Pile) -> io::Result<()> {
 fn print_stray(out: &mut impl io::Write, stray: &StrayStatus) -> io::Result<()> {
     let from = stray.path.as_ref().map(|path| format!(" from {path}")).unwrap_or_default();
     writeln!(out, "\nNOT CONFIGURED  {}  deployed for `{}`{from}", stray.project, stray.repository)?;
+    if stray.unrecorded {
+        let own = "it is not in this turnout's database: another one on this machine (another state directory) may look after it";
+        writeln!(out, "  {own}; if none does:")?;
+    }
     writeln!(out, "  go on with it: write {} in repos.yaml", stray.adopt)?;
     match (stray.containers.is_empty(), stray.volumes.is_empty()) {
         (true, false) => writeln!(

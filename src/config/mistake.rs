@@ -95,63 +95,9 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// The candidate nearest to `word`, if near enough to be a slip of the finger. For hints.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(&word, &candidate.to_ascii_lowercase().replace('-', "_")), candidate))
-        .min()
-        .filter(|(steps, candidate)| *steps <= 1 + candidate.len() / 4)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Edit distance in which a swap of two neighbours counts as one step.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    let at = |rows: &Vec<Vec<usize>>, i: usize, j: usize| rows.get(i).and_then(|r| r.get(j)).copied().unwrap_or(0);
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            let steps = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let same = a.get(i - 1) == b.get(j - 1);
-                let mut best = (at(&rows, i - 1, j) + 1)
-                    .min(at(&rows, i, j - 1) + 1)
-                    .min(at(&rows, i - 1, j - 1) + usize::from(!same));
-                if i > 1 && j > 1 && a.get(i - 1) == b.get(j - 2) && a.get(i - 2) == b.get(j - 1) {
-                    best = best.min(at(&rows, i - 2, j - 2) + 1);
-                }
-                best
-            };
-            if let Some(cell) = rows.get_mut(i).and_then(|row| row.get_mut(j)) {
-                *cell = steps;
-            }
-        }
-    }
-    at(&rows, a.len(), b.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nearest_finds_slips_and_nothing_else() {
-        let keys = ["path", "branch", "on_divergence", "compose_files"];
-        for (word, expected) in [
-            ("pth", Some("path")),
-            ("paht", Some("path")),
-            ("brnach", Some("branch")),
-            ("on-divergence", Some("on_divergence")),
-            ("compose_file", Some("compose_files")),
-            ("colour", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(word, keys), expected, "{word}");
-        }
-    }
 
     #[test]
     fn a_mistake_reads_as_one_line() {

@@ -11,10 +11,11 @@ use ipnet::IpNet;
 
 use super::{
     Secret,
-    mistake::{Mistake, Mistakes, Place, nearest},
+    mistake::{Mistake, Mistakes, Place},
     repos::Timeouts,
     table::{self, Key, Setting, TABLE},
 };
+use crate::report::nearest;
 
 /// Where texts of settings come from. Earlier fields win.
 #[derive(Debug, Clone, Default)]

@@ -237,6 +237,8 @@ pub struct Stray {
     pub repository: String,
     /// Where that lay, where known.
     pub path: Option<String>,
+    /// This turnout has it in its database. Another one on the machine may look after one that is not.
+    pub recorded: bool,
     /// The command that removes it.
     pub remove: String,
     /// What to write in the list to go on with it.
@@ -262,8 +264,8 @@ pub fn strays(all: &[Repo], claimed: &dyn Fn(&str) -> bool, stacks: &Stacks, pla
             (None, None) => format!("`{}` with its path and `project: {key}`", origin.name),
         };
         let remove = format!("turnout compose -p {} down", stack.project);
-        let repository = origin.name.to_owned();
-        found.push(Stray { stack: stack.clone(), repository, path, remove, adopt });
+        let (repository, recorded) = (origin.name.to_owned(), origin.place.is_some());
+        found.push(Stray { stack: stack.clone(), repository, path, recorded, remove, adopt });
     }
     found
 }

@@ -94,16 +94,12 @@ fn is_file(disk: &DiskFiles, path: &Path) -> bool {
 }
 
 /// Reads the `.env` and chooses project, files, profiles and the environment that Compose files are filled in from. Secrets
-/// are registered before anything can be said of them. Blocking.
+/// are registered before anything can be said of them. `colour`: in the place of COLOR in the `.env`, where the project is read
+/// for another one. Blocking.
 ///
 /// # Errors
 /// With file, line and what would be right.
-pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<Chosen, Failure> {
-    choose_in(repo, view, redactor, None)
-}
-
-/// As [`choose_project`]; with a colour in the place of COLOR in the `.env`, where the project is read for another one.
-fn choose_in(repo: &Repo, view: &View, redactor: &Redactor, colour: Option<&str>) -> Result<Chosen, Failure> {
+pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor, colour: Option<&str>) -> Result<Chosen, Failure> {
     let redactor = &redactor.of(&repo.name);
     let (root, tree) = (repo.real_path.as_path(), view.tree());
     usable(repo, view)?;
@@ -199,7 +195,7 @@ pub(super) fn load_in(
 ) -> Result<TreeProject, Failure> {
     let redactor = &redactor.of(&repo.name);
     let tree = view.tree();
-    let Chosen { stack, request, base, notes, disk } = choose_in(repo, &view, redactor, colour)?;
+    let Chosen { stack, request, base, notes, disk } = choose_project(repo, &view, redactor, colour)?;
     let files = Learning { files: Viewed { view: &view, files: disk.clone() }, texts: RefCell::default() };
     let loaded = load(&request, &files).map_err(|error| {
         // What cannot be loaded has no values to look through, and its error may quote a line of any file.

@@ -122,7 +122,7 @@ const STOPPED: &str = "stopped by turnout";
 fn one(found: &Found) -> Option<String> {
     let Found { containers, ill, stopped, .. } = found;
     // What runs first: that is what somebody who is woken at night wants to know. With what is said of one, and of several.
-    let states: [(&str, &str, Is); 7] = [
+    let states: [(&str, &str, Is); 8] = [
         ("running", "running", |state, ill| state == RunState::Running && ill.is_none()),
         ("is unhealthy", "are unhealthy", |state, ill| state == RunState::Running && ill == Some(Illness::Unhealthy)),
         ("restarts again and again", "restart again and again", |state, ill| {
@@ -131,9 +131,12 @@ fn one(found: &Found) -> Option<String> {
         ("is paused", "are paused", |state, _| state == RunState::Paused),
         ("ended with exit code 0", "ended with exit code 0", |state, _| state == RunState::Exited(0)),
         ("ended with an error", "ended with an error", |state, _| matches!(state, RunState::Exited(code) if code != 0)),
-        ("does not run", "do not run", |state, _| {
-            matches!(state, RunState::Created | RunState::Removing | RunState::Dead)
-        }),
+        (
+            "does not run (its container was never started)",
+            "do not run (their containers were never started)",
+            |state, _| state == RunState::Created,
+        ),
+        ("does not run", "do not run", |state, _| matches!(state, RunState::Removing | RunState::Dead)),
     ];
     let (beside, own): (Vec<_>, Vec<_>) =
         containers.iter().filter(|container| !container.oneoff).partition(|container| is_beside(container, containers));
@@ -211,7 +214,8 @@ mod tests {
         let well = BTreeMap::new;
         assert_eq!(
             words("redshop", red, well()),
-            "redshop: running db, web; job ended with exit code 0; worker ended with an error; new does not run"
+            "redshop: running db, web; job ended with exit code 0; worker ended with an error; \
+             new does not run (its container was never started)"
         );
         assert_eq!(words("redshop", Vec::new(), well()), "nothing of it runs");
         let mut left = container("web", RunState::Created, false);
@@ -228,7 +232,7 @@ mod tests {
         );
         // Where nothing else is there, the service does not run.
         let alone = vec![left, container("web", RunState::Running, true)];
-        assert_eq!(words("redshop", alone, well()), "redshop: web does not run");
+        assert_eq!(words("redshop", alone, well()), "redshop: web does not run (its container was never started)");
         // What turnout has stopped with its colour is told apart from what ended by itself.
         let containers = vec![
             container("job", RunState::Exited(0), false),

@@ -127,7 +127,7 @@ async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Re
 }
 
 fn called_off(id: DeploymentId) -> String {
-    format!("deployment {id} is called off; what is live stays live")
+    format!("deployment {id} is called off; what had the requests before has them")
 }
 
 pub(super) async fn promote(
@@ -311,7 +311,7 @@ pub(super) async fn of(
     let rollout = deployer.store.rollout(repo).await?;
     let one = |standing| stands.at(standing).map(|one| shown(one, &stands));
     let back = to_go_back_to(&stands);
-    let Glance { not_served, maintained, shares } = deployer.glance(repo, &stands).await;
+    let Glance { not_served, maintained, held, shares } = deployer.glance(repo, &stands).await;
     let next = stands.at(ColourStanding::Next).map(|next| next.colour.as_str());
     let share = shares.into_iter().find(|share| Some(share.colour.as_str()) == next);
     let step = rollout.under_way.filter(|one| one.step > 0).map(|one| StepStatus {
@@ -344,6 +344,7 @@ pub(super) async fn of(
         next_share: share.map(|share| ShareStatus { percent: share.percent, in_part: share.in_part }),
         step,
         maintained,
+        held,
         not_served,
         still,
         still_staying,

@@ -61,7 +61,7 @@ impl fmt::Display for Source {
         match self {
             Source::V4(address) => address.fmt(f),
             Source::V6(first) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*first) << 64)),
-            Source::Proxy(address) => write!(f, "the proxy at {address}"),
+            Source::Proxy(address) => write!(f, "{address} (which may speak for others, and named nobody)"),
         }
     }
 }
@@ -82,9 +82,9 @@ mod tests {
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
             ("2001:db8:1:2::", "2001:db8:1:2::/64"),
             ("2001:db8:1:3::", "2001:db8:1:3::/64"),
-            ("127.0.0.2", "the proxy at 127.0.0.2"),
-            ("::ffff:127.0.0.1", "the proxy at 127.0.0.1"),
-            ("::1", "the proxy at ::1"),
+            ("127.0.0.2", "127.0.0.2 (which may speak for others, and named nobody)"),
+            ("::ffff:127.0.0.1", "127.0.0.1 (which may speak for others, and named nobody)"),
+            ("::1", "::1 (which may speak for others, and named nobody)"),
         ] {
             assert_eq!(Source::of_peer(peer.parse().unwrap(), &proxies()).to_string(), shown, "{peer}");
         }

@@ -292,11 +292,12 @@ fn shown(container: &engine::ContainerStatus, stopped: &Stopped, faults: &str) -
 }
 
 fn stray(stray: Stray) -> StrayStatus {
-    let Stray { stack, repository, path, remove, adopt } = stray;
+    let Stray { stack, repository, path, recorded, remove, adopt } = stray;
     StrayStatus {
         project: stack.project,
         repository,
         path,
+        unrecorded: !recorded,
         containers: stack.containers.iter().map(|one| shown(one, &Stopped::Nothing, "")).collect(),
         volumes: stack.volumes.into_iter().collect(),
         remove,

@@ -5,9 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use super::choice::Choice;
 use crate::{
     config::{
-        mistake::{Mistake, Place, nearest},
+        mistake::{Mistake, Place},
         units,
     },
+    report::nearest,
     yaml::{Entry, Map, Node, Pos, Value},
 };
 

@@ -46,7 +46,7 @@ impl Deployer {
         let held = match stays.is_empty() {
             true => format!("{colour} starts beside it"),
             false => format!(
-                "requests wait while {} {} over and {colour} starts (30 s at most, then 504)",
+                "requests wait while {} {} over and {colour} starts (each 30 s at most, then 504, until it is ready)",
                 stays.join(", "),
                 if stays.len() == 1 { "changes" } else { "change" }
             ),

@@ -146,9 +146,10 @@ impl Lead {
         match self {
             Lead::Own(steer) => {
                 let status = steer.status().await?;
-                let maintained = status.maintained.iter().any(|name| name == repo);
+                let [maintained, held] =
+                    [&status.maintained, &status.held].map(|of| of.iter().any(|name| name == repo));
                 let shares = Share::of(&status, repo);
-                Ok(Seen { routed: Routed::of(&status, repo), otherwise: None, maintained, shares })
+                Ok(Seen { routed: Routed::of(&status, repo), otherwise: None, maintained, held, shares })
             }
             Lead::Other(other) => Ok(other.seen().await?),
         }

@@ -188,10 +188,12 @@ impl Other {
     pub async fn seen(&self) -> Result<Seen, FrontError> {
         let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         Ok(match self.front.stands().await? {
-            Stands::Unknown => Seen { routed: None, otherwise: None, maintained: false, shares: Vec::new() },
+            Stands::Unknown => {
+                Seen { routed: None, otherwise: None, maintained: false, held: false, shares: Vec::new() }
+            }
             Stands::Otherwise { why, at } => {
                 let routed = Routed { generation: number(at.0), revision: number(at.1), colour: None };
-                Seen { routed: Some(routed), otherwise: Some(why), maintained: false, shares: Vec::new() }
+                Seen { routed: Some(routed), otherwise: Some(why), maintained: false, held: false, shares: Vec::new() }
             }
             Stands::Leads(led) => {
                 let Led { generation, revision, colours } = led;
@@ -202,7 +204,7 @@ impl Other {
                     |colour: LedColour| Share { colour: colour.name, percent: colour.weight, in_part: colour.partly };
                 let shares = served.map(share).collect();
                 let routed = Routed { generation: number(generation), revision: number(revision), colour };
-                Seen { routed: Some(routed), otherwise: None, maintained: false, shares }
+                Seen { routed: Some(routed), otherwise: None, maintained: false, held: false, shares }
             }
         })
     }

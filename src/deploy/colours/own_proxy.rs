@@ -77,6 +77,8 @@ pub struct Glance {
     pub not_served: Option<String>,
     /// Requests are answered by a page of the proxy's own.
     pub maintained: bool,
+    /// Requests wait there while something changes over.
+    pub held: bool,
     /// Who else gets requests, beside the live colour.
     pub shares: Vec<Share>,
 }
@@ -90,8 +92,12 @@ impl Deployer {
 
     /// What the proxy says of a repository.
     pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
-        let not = |said: String| Glance { not_served: Some(said), ..Glance::default() };
-        let Some(live) = stands.live() else { return Glance::default() };
+        let live = stands.live();
+        if live.or(stands.in_place()).is_none() {
+            return Glance::default();
+        }
+        // What runs in place is reached at its own ports.
+        let not = |said: String| Glance { not_served: live.map(|_| said), ..Glance::default() };
         let lead = match self.planner.find(repo).map(|repo| other::of(&repo)) {
             Ok(Ok(Some(other))) => Lead::Other(other),
             Ok(Ok(None)) | Err(_) => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
@@ -105,14 +111,15 @@ impl Deployer {
         if let Some(why) = seen.otherwise {
             return not(format!("{} leads elsewhere than it was told: {why}", lead.name()));
         }
-        let not_served = match seen.routed.and_then(|routed| routed.colour) {
+        let served = seen.routed.and_then(|routed| routed.colour);
+        let not_served = live.and_then(|live| match served {
             Some((colour, _)) if colour == live.colour => None,
             Some((colour, _)) => Some(format!("the routes of {} lead to {colour}", lead.name())),
             // A stack without a route gets none.
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
             None => Some(format!("{} knows no route of it", lead.name())),
-        };
-        Glance { not_served, maintained: seen.maintained, shares: seen.shares }
+        });
+        Glance { not_served, maintained: seen.maintained, held: seen.held, shares: seen.shares }
     }
 }
 

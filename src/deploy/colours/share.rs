@@ -43,6 +43,8 @@ pub struct Seen {
     pub otherwise: Option<String>,
     /// Requests are answered by a page of its own: turnout-proxy alone has one.
     pub maintained: bool,
+    /// Requests wait there while something changes over, which turnout-proxy alone can have them do.
+    pub held: bool,
     /// Who else gets requests, beside the live colour.
     pub shares: Vec<Share>,
 }

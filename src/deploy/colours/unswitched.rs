@@ -156,7 +156,7 @@ impl Told<'_> {
             }
             Some(_) => format!(
                 "switch was taken out: {} end{}, and {in_place} starts in place on the same volumes; requests wait meanwhile \
-                 (30 s at most, then 504)",
+                 (each 30 s at most, then 504, until it is ready)",
                 and(&ends),
                 if ends.len() == 1 { "s" } else { "" }
             ),
@@ -329,7 +329,7 @@ mod tests {
             told.lines(),
             [
                 "switch was taken out: blueshop and db end, and redshop starts in place on the same volumes; requests wait meanwhile \
-                 (30 s at most, then 504)",
+                 (each 30 s at most, then 504, until it is ready)",
                 "127.0.0.1:8000 goes back to the engine: meanwhile new connections are led to turnout-proxy",
                 "nobody listens on 0.0.0.0:443 any more: the Compose file publishes no such port of the host",
                 "certificates and TLS were turnout-proxy's: the published ports speak what their containers speak",

@@ -85,6 +85,9 @@ pub struct ColoursStatus {
     /// Requests are answered by a page of the proxy's own.
     #[serde(default)]
     pub maintained: bool,
+    /// Requests wait at the proxy while something changes over.
+    #[serde(default)]
+    pub held: bool,
     /// Why the live one gets no requests, as the proxy has just said, or by its silence.
     #[serde(default)]
     pub not_served: Option<String>,

@@ -58,6 +58,9 @@ pub struct StrayStatus {
     pub repository: String,
     /// Where that lay, where known.
     pub path: Option<String>,
+    /// The daemon has not got it in its database: another turnout on the machine may look after it.
+    #[serde(default)]
+    pub unrecorded: bool,
     /// Those that are left of it, whether or not they run.
     pub containers: Vec<ContainerStatus>,
     /// Names of the volumes that carry its labels; external ones do not.

@@ -6,8 +6,8 @@ use super::{places::Places, typing::EXTENSIONS};
 use crate::{
     error::LoadError,
     model::{Build, Project, Resource, Service},
-    schema::nearest,
 };
+use turnout_report::nearest;
 use turnout_yaml::Node;
 
 /// Checks active services against each other and the resources they name.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     error::LoadError,
     model::{Project, Service},
-    schema::nearest,
 };
+use turnout_report::nearest;
 
 /// Splits services into active and disabled by their profiles.
 pub(super) fn by_profiles(project: &mut Project, profiles: &[String]) {

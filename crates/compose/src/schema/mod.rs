@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use rule::{Kinds, Object, Rule};
 
 use super::error::LoadError;
+use turnout_report::nearest;
 use turnout_yaml::{Entry, Map, Node, Value};
 
 /// Checks a merged document against the tables; the first mistake in document order is reported.
@@ -233,36 +234,6 @@ fn fingerprint(node: &Node, out: &mut String) {
     };
 }
 
-/// The candidate closest to `word`, if it is close enough to be what was meant.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A name longer than every known one is no typing mistake, and the distance costs the product of the lengths.
-    if word.len() > 40 {
-        return None;
-    }
-    // Two swapped letters count as two edits.
-    let length = word.chars().count();
-    let most = if length < 4 { 1 } else { (length / 3).max(2) };
-    candidates.map(|known| (distance(word, known), known)).filter(|(d, _)| *d <= most).min().map(|(_, known)| known)
-}
-
-/// Edits (insert, remove, replace) between two words, case and `-`/`_` aside.
-fn distance(a: &str, b: &str) -> usize {
-    let fold = |word: &str| -> Vec<char> {
-        word.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
-    };
-    let (a, b) = (fold(a), fold(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for ((to, diagonal), above) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((diagonal + usize::from(from != to)).min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,16 +311,6 @@ mod tests {
             ),
         ] {
             assert_eq!(outcome(text), Err(expected.to_owned()), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_nearest_word_is_found() {
-        let known = ["image", "init", "depends_on"];
-        for (word, expected) in
-            [("imgae", Some("image")), ("depends-on", Some("depends_on")), ("Image", Some("image")), ("foo", None)]
-        {
-            assert_eq!(nearest(word, known.into_iter()), expected, "{word}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use turnout_compose::model::Duration;
-use turnout_report::Mistakes;
+use turnout_report::{Mistakes, nearest};
 
 use super::keys::Key;
 
@@ -70,7 +70,10 @@ impl Reading {
         for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
             let message = match later.contains(&key.as_str()) {
                 true => "is not there yet; take it out".to_owned(),
-                false => format!("unknown key; known here: {}", keys.join(", ")),
+                false => match nearest(key, keys.iter().copied()) {
+                    Some(near) => format!("unknown key; did you mean `{near}`?"),
+                    None => format!("unknown key; known here: {}", keys.join(", ")),
+                },
             };
             self.mistakes.add(below(path, key), message);
         }
