@@ -243,13 +243,30 @@ pub(super) async fn abort(
         }
         match control.deployer.abort_bake(&repo, who.clone()).await {
             Some(asked) => Ok(answer(&control, &repo.name, asked?)),
-            None => Err(Refusal::conflict(
-                format!("nothing of {} is under way, and no bake: there is nothing to abort", repo.name),
-                format!("`turnout rollback {}` goes back to the colour that was live before", repo.name),
-            )),
+            None => {
+                let stands = control.deployer.recorded(&repo.name).await?;
+                Err(Refusal::conflict(
+                    format!("nothing of {} is under way, and no bake: there is nothing to abort", repo.name),
+                    way_further_back(&repo, &stands),
+                ))
+            }
         }
     };
     on_record(&control, &repo, who.clone(), "abort", aborted).await
+}
+
+/// What leads back to an earlier commit, in words.
+fn way_further_back(repo: &Repo, stands: &Stands) -> String {
+    let name = &repo.name;
+    match (&repo.switch, to_go_back_to(stands)) {
+        (Some(_), Some(back)) => format!("`turnout rollback {name}` goes back to {}", back.project),
+        (Some(_), None) => {
+            format!("further back: `turnout rollback {name} --to COMMIT`; `turnout history {name}` lists them")
+        }
+        (None, _) => format!(
+            "`turnout deploy {name} --commit COMMIT` deploys an earlier commit; `turnout history {name}` lists them"
+        ),
+    }
 }
 
 /// Answers when the bake that is under way is over, or at once.

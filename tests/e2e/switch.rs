@@ -29,6 +29,13 @@ fn a_push_switches_the_colour_and_no_request_fails() {
     assert_eq!(colour(&daemon, &shop, "live"), Some((blue.clone(), "live".to_owned())));
     assert_eq!(colour(&daemon, &shop, "previous"), Some((red.clone(), "kept".to_owned())));
     assert_eq!((shop.running(&red, "web"), shop.running(&blue, "web")), (0, 1));
+    // The `.env` still names red.
+    let mut shows = daemon.command(&["compose", "--repo", &shop.site.name, "ps", "--services"]);
+    shows.env("TURNOUT_REPOS", daemon.repos_yaml()).env("TURNOUT_STATE_DIR", daemon.state_dir());
+    let shown = shows.output().unwrap();
+    let said = all_of(&shown);
+    assert!(said.contains(&format!("the live colour is blue (project {blue})")), "{said}");
+    assert_eq!(String::from_utf8_lossy(&shown.stdout).lines().collect::<Vec<_>>(), ["web", "worker"], "{said}");
 
     // And back again to the first colour.
     daemon.expect_success(shop.push(&daemon, "three"));

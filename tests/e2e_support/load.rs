@@ -14,6 +14,10 @@ use std::{
 
 /// Requests on one connection before it is closed and another one opened: both kinds meet a switch.
 const ON_ONE: u32 = 20;
+/// For each of them a client is silent for so long, once its connection is closed: one that asked without end would load the
+/// machine for everybody, and meet a switch no better. While a connection is open it never waits, for whoever closes one that is
+/// idle does nothing wrong.
+const THINKS: Duration = Duration::from_millis(3);
 /// A request that takes longer has failed. The proxy answers one that it holds after 30 seconds.
 const LONGEST: Duration = Duration::from_secs(40);
 
@@ -69,10 +73,13 @@ impl Load {
             let (stop, came) = (Arc::clone(&stop), Arc::clone(&came));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = one_connection(address, path, on_one, &stop, (&came, number)) {
-                        came.lock().unwrap().bad.push(format!("{} {error}", time_of_day()));
-                        // Nobody asks ten thousand times a second whether there is somebody again.
-                        std::thread::sleep(Duration::from_millis(5));
+                    match one_connection(address, path, on_one, &stop, (&came, number)) {
+                        Ok(asked) => std::thread::sleep(THINKS * asked),
+                        Err(error) => {
+                            came.lock().unwrap().bad.push(format!("{} {error}", time_of_day()));
+                            // Nobody asks ten thousand times a second whether there is somebody again.
+                            std::thread::sleep(Duration::from_millis(5));
+                        }
                     }
                 }
             })
@@ -132,14 +139,16 @@ fn one_connection(
     on_one: u32,
     stop: &AtomicBool,
     (came, client): (&Mutex<Came>, usize),
-) -> Result<(), String> {
+) -> Result<u32, String> {
     let mut stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
     stream.set_read_timeout(Some(LONGEST)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut asked = 0;
     for number in 0..on_one {
         if stop.load(Ordering::Relaxed) {
             break;
         }
+        asked += 1;
         let began = Instant::now();
         let (status, body, closes) =
             ask(path, &mut stream, &mut reader).map_err(|error| format!("request {number}: {error}"))?;
@@ -159,7 +168,7 @@ fn one_connection(
             break;
         }
     }
-    Ok(())
+    Ok(asked)
 }
 
 fn ask(path: &str, stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String, bool), String> {
