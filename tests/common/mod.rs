@@ -58,10 +58,12 @@ pub fn unique(what: &str) -> String {
 pub fn wait_until<T, E: Debug>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + limit;
     loop {
+        let began = Instant::now();
         match look() {
             Ok(value) => return value,
             Err(last) if Instant::now() >= deadline => panic!("waited {limit:?} for {what}; last seen: {last:?}"),
-            Err(_) => std::thread::sleep(POLL),
+            // A look that starts a program takes the processor from those who are waited for.
+            Err(_) => std::thread::sleep(POLL.max((2 * began.elapsed()).min(4 * POLL))),
         }
     }
 }
