@@ -76,8 +76,25 @@ pub fn ids(project: &str, service: &str) -> Vec<String> {
     ids
 }
 
-/// How many containers of a service run in these projects, in one look of the engine's.
+/// How many containers of a service run in these projects at one instant.
 pub fn running(projects: &[&str], service: &str) -> usize {
+    let listed = listed_running(projects, service);
+    if listed.len() <= 1 {
+        return listed.len();
+    }
+    // The engine's list has one that has ended as running until its network is cleared up, which takes seconds on a busy machine;
+    // looking at that one waits for that. Who runs in a first and a second round of looks ran between them.
+    let runs = |id: &String| {
+        let state = block_on(async { connect().await.inspect_container(id, None).await }).ok()?.state?;
+        state.running.unwrap_or_default().then_some(state.started_at)
+    };
+    let first: Vec<_> = listed.iter().map(runs).collect();
+    let both = listed.iter().zip(first).filter(|(id, first)| first.is_some() && runs(id) == *first);
+    both.count()
+}
+
+/// Those that the engine lists as running, in one look.
+fn listed_running(projects: &[&str], service: &str) -> Vec<String> {
     let label = HashMap::from([("label".to_owned(), vec![format!("{SERVICE}={service}")])]);
     let options = q::ListContainersOptionsBuilder::new().filters(&label).build();
     let all = block_on(async { connect().await.list_containers(Some(options)).await.expect("list containers") });
@@ -87,7 +104,7 @@ pub fn running(projects: &[&str], service: &str) -> usize {
     };
     // Paused ones and those that are started again and again are listed as well.
     let runs = |one: &&ContainerSummary| one.state.as_ref().map(ToString::to_string).as_deref() == Some("running");
-    all.iter().filter(in_them).filter(runs).count()
+    all.iter().filter(in_them).filter(runs).filter_map(|one| one.id.clone()).collect()
 }
 
 /// The address on which the host reaches a service's port.

@@ -116,7 +116,10 @@ fn a_crash_after_the_verdict_is_told_as_such_and_that_it_is_over_too() {
         if status.contains(&words) && status.contains("well again after") { Ok(()) } else { Err(status) }
     });
     let history = all_of(&daemon.turnout(&["history"]));
-    assert!(history.contains("succeeded") && history.contains("s after the verdict, well again after"), "{history}");
+    // On a busy machine it may fall twice before its file is gone.
+    for told in ["succeeded", "s after the verdict", "well again after"] {
+        assert!(history.contains(told), "{history}");
+    }
     assert_eq!(daemon.deployment(1).unwrap()["falls"], serde_json::json!([]));
 
     // What was said while it was followed, and the past, whose log ends at the outcome.
