@@ -18,7 +18,7 @@ use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, kept_until, still, taken},
+        colours::{Asked, Begun, Glance, Ready, ShownMeasure, Stands, Still, further_back, kept_until, still, taken},
         former::Stacks,
     },
     rollout::{Phase, Rollout},
@@ -260,9 +260,7 @@ fn way_further_back(repo: &Repo, stands: &Stands) -> String {
     let name = &repo.name;
     match (&repo.switch, to_go_back_to(stands)) {
         (Some(_), Some(back)) => format!("`turnout rollback {name}` goes back to {}", back.project),
-        (Some(_), None) => {
-            format!("further back: `turnout rollback {name} --to COMMIT`; `turnout history {name}` lists them")
-        }
+        (Some(_), None) => further_back(name),
         (None, _) => format!(
             "`turnout deploy {name} --commit COMMIT` deploys an earlier commit; `turnout history {name}` lists them"
         ),

@@ -272,11 +272,13 @@ impl Refusal {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Refusal::PortTaken => {
-                "free the port or publish another one, then deploy again: the container is kept and only started"
+                "free the port or publish another one, then try again: the container is kept and only started"
             }
             Refusal::NoSuchImage => "the image is neither local nor was it pulled or built",
             Refusal::NoSpace => "free disk space on the host, for instance with `docker system prune`",
-            Refusal::NoAddressPool => "remove unused networks with `docker network prune`, or set a subnet under ipam",
+            Refusal::NoAddressPool => {
+                "remove networks that nobody needs (`docker network prune`; turnout makes that of a kept colour again), or set a subnet under ipam"
+            }
             Refusal::AmbiguousNetwork
             | Refusal::SameName
             | Refusal::NameTaken(_)

@@ -113,10 +113,15 @@ fn given_up(name: &str, id: DeploymentId, stands: &Stands, left: Option<&str>) -
                 kept.project,
                 of(kept.commit.as_deref())
             ),
-            None => format!("further back: `turnout rollback {name} --to COMMIT`; `turnout history {name}` lists them"),
+            None => further_back(name),
         });
     }
     lines.join("\n")
+}
+
+/// How to go back where no colour is kept, in words.
+pub fn further_back(name: &str) -> String {
+    format!("further back: `turnout rollback {name} --to COMMIT`; `turnout history {name}` lists them")
 }
 
 #[cfg(test)]

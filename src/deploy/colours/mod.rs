@@ -87,6 +87,7 @@ mod with;
 pub use ask::Asked;
 pub use attend::Ready;
 pub(super) use came::{Broke, Moved, Planned};
+pub use given_up::further_back;
 pub use judged::{Counted, counted_of};
 pub use kept::until as kept_until;
 pub use look::{Looked, Looking, look, not_there_yet};
