@@ -49,7 +49,7 @@ pub enum ApplyError {
     #[error(transparent)]
     NotBegun(#[from] EngineError),
     /// A step failed; those that ran beside it were finished, the rest was abandoned.
-    #[error("{what}: {error}")]
+    #[error("{}", said_of(.what, .error))]
     Step {
         /// The first step that failed.
         step: StepId,
@@ -109,6 +109,13 @@ impl Engine {
     }
 }
 
+/// What a step was to do, and what was said to it; once, where the engine's call says the same of itself.
+fn said_of(what: &str, error: &EngineError) -> String {
+    let plain = |text: &str| text.replacen(" container ", " ", 1);
+    let said = error.to_string();
+    if plain(&said).starts_with(&format!("{}: ", plain(what))) { said } else { format!("{what}: {said}") }
+}
+
 /// How a cancelled run is told of: what did not end, whether anything else did, what was not begun.
 fn cancelled(report: &Report, left: &[String], not_begun: &[String]) -> String {
     /// Steps that are named; the log has the others.
@@ -152,6 +159,19 @@ mod tests {
     use turnout_report::Outcome;
 
     use super::*;
+
+    #[test]
+    fn what_a_step_was_to_do_is_said_once() {
+        let refused = |what: &str| EngineError::refused(what.to_owned(), 500, "port is already allocated");
+        for (what, call, said) in [
+            ("start container shop-web-1", "start shop-web-1", "start shop-web-1: "),
+            ("create container shop-web-1", "create container shop-web-1", "create container shop-web-1: "),
+            ("remove network shop_back", "look at shop-web-1", "remove network shop_back: look at shop-web-1: "),
+        ] {
+            let text = said_of(what, &refused(call));
+            assert!(text.starts_with(said) && text.matches("shop-web-1").count() == 1, "{text}");
+        }
+    }
 
     #[test]
     fn a_cancelled_run_says_what_was_done_and_what_not() {
