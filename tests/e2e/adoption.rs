@@ -10,6 +10,7 @@ use std::{
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
 use e2e_support::{
+    dice::some,
     file_in,
     kernel::{self, Outside, Rule, rules},
     load::{Came, Load},
@@ -174,7 +175,7 @@ fn wherever_it_dies_a_stack_in_place_hands_over_and_no_request_fails() {
     let folder = tempfile::tempdir().unwrap();
     let point = folder.path().join("point");
     let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
-    for dies_at in POINTS {
+    for dies_at in some("the first switch", POINTS) {
         println!("{dies_at}");
         let shop = Switched::new("one");
         let (_proxy, mut daemon) = in_place(&shop, &variables);

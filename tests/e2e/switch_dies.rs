@@ -5,7 +5,7 @@ use std::{fs, os::unix::process::ExitStatusExt as _, path::Path};
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{load::Load, switched::Switched, waits};
+use e2e_support::{dice::some, load::Load, switched::Switched, waits};
 
 /// On the way from one colour to the other.
 const POINTS: &[&str] = &[
@@ -96,7 +96,7 @@ fn wherever_it_dies_no_request_fails_and_one_colour_is_whole() {
     let (_proxy, mut daemon) = shop.serve("{ bake: 1s }", &variables);
     daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
     let load = Load::on(shop.web, CLIENTS);
-    for (number, dies_at) in POINTS.iter().enumerate() {
+    for (number, dies_at) in some("a switch", POINTS).into_iter().enumerate() {
         let version = format!("v{number}");
         println!("{version}: {dies_at}");
         fs::write(&point, dies_at).unwrap();
@@ -144,7 +144,7 @@ fn wherever_it_dies_as_what_stays_changes_or_on_the_way_out_no_request_fails() {
     let load = Load::on(shop.web, CLIENTS);
     let file = "docker-compose.prod.yml";
     let text = fs::read_to_string(shop.site.remote.work_dir().join(file)).unwrap();
-    for (number, dies_at) in STAYS.iter().chain(OUT).enumerate() {
+    for (number, dies_at) in some("what stays and the way out", STAYS.iter().chain(OUT)).into_iter().enumerate() {
         let version = format!("v{number}");
         shop.site.write(file, &text.replace("  db:\n", &format!("  db:\n    labels: {{ version: {version} }}\n")));
         dies(&shop, &mut daemon, &point, (&version, dies_at));
@@ -160,7 +160,7 @@ fn wherever_it_dies_as_what_stays_changes_or_on_the_way_out_no_request_fails() {
         assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
     }
     fs::write(daemon.repos_yaml(), shop.entry("{ bake: 1h }")).unwrap();
-    for (number, dies_at) in BAKES.iter().enumerate() {
+    for (number, dies_at) in some("a bake", BAKES).into_iter().enumerate() {
         let version = format!("b{number}");
         daemon.expect_success(shop.push(&daemon, &format!("{version} bakes")));
         dies(&shop, &mut daemon, &point, (&version, dies_at));
@@ -195,7 +195,7 @@ fn wherever_it_dies_while_the_next_colour_waits_no_request_fails_and_it_goes_on(
     daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
     let load = Load::on(shop.web, CLIENTS);
     shop.says("steps: [{ weight: 20, for: 1s }]");
-    for (number, dies_at) in WAITS.iter().enumerate() {
+    for (number, dies_at) in some("a wait", WAITS).into_iter().enumerate() {
         let version = format!("v{number}");
         dies(&shop, &mut daemon, &point, (&version, dies_at));
         load.wait_for(&version, 20);
@@ -259,7 +259,7 @@ fn wherever_it_dies_on_the_way_back_no_request_fails_and_one_colour_is_whole() {
     let load = Load::on(shop.web, CLIENTS);
     let mut live = "first".to_owned();
     let all = BACK.0.iter().map(|point| (point, false)).chain(BACK.1.iter().map(|point| (point, true)));
-    for (number, (dies_at, moved)) in all.enumerate() {
+    for (number, (dies_at, moved)) in some("the way back", all).into_iter().enumerate() {
         let version = format!("v{number}");
         println!("{version}: {dies_at}");
         daemon.expect_success(shop.push(&daemon, &version));

@@ -5,7 +5,9 @@ use std::{fs, os::unix::process::ExitStatusExt as _};
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
 use e2e_support::{
-    all_of, file_in,
+    all_of,
+    dice::some,
+    file_in,
     kernel::{self, rules},
     load::{Came, Load},
     run_in,
@@ -174,7 +176,7 @@ fn wherever_it_dies_as_nothing_comes_of_it_the_stack_stays_switched_and_no_reque
     let folder = tempfile::tempdir().unwrap();
     let point = folder.path().join("point");
     let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
-    for dies_at in UNDOES {
+    for dies_at in some("a way back in place of which nothing comes", UNDOES) {
         println!("{dies_at}");
         let shop = Switched::new("one");
         let (red, name) = (shop.site.red(), shop.site.name.clone());
@@ -213,7 +215,7 @@ fn wherever_it_dies_it_comes_back_in_place_and_no_request_fails() {
     let folder = tempfile::tempdir().unwrap();
     let point = folder.path().join("point");
     let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
-    for (dies_at, replaced) in POINTS {
+    for (dies_at, replaced) in some("the way back in place", POINTS) {
         println!("{dies_at}");
         if *dies_at == "after leading connections away" && !kernel::leads() {
             continue;

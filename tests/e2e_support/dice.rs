@@ -28,3 +28,24 @@ impl Dice {
 pub fn number(name: &str, usual: usize) -> usize {
     std::env::var(name).map_or(usual, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }
+
+/// Those points of a list at which something dies in this run: each with the chance of a half, but one at least, or all with
+/// `TURNOUT_POINTS=all`. Each takes half a minute of a busy machine, and another run has others.
+pub fn some<T>(what: &str, points: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut points: Vec<T> = points.into_iter().collect();
+    if std::env::var("TURNOUT_POINTS").is_ok_and(|which| which == "all") {
+        return points;
+    }
+    let mut dice = Dice::new();
+    let (all, spared) = (points.len(), dice.below(points.len() as u64) as usize);
+    let mut number = 0;
+    points.retain(|_| {
+        number += 1;
+        number - 1 == spared || dice.below(2) == 0
+    });
+    println!(
+        "not run: {} of the {all} points of {what}, others each time (TURNOUT_POINTS=all runs them all)",
+        all - points.len()
+    );
+    points
+}

@@ -17,7 +17,7 @@ const ON_ONE: u32 = 20;
 /// For each of them a client is silent for so long, once its connection is closed: one that asked without end would load the
 /// machine for everybody, and meet a switch no better. While a connection is open it never waits, for whoever closes one that is
 /// idle does nothing wrong.
-const THINKS: Duration = Duration::from_millis(3);
+const THINKS: Duration = Duration::from_millis(10);
 /// A request that takes longer has failed. The proxy answers one that it holds after 30 seconds.
 const LONGEST: Duration = Duration::from_secs(40);
 
