@@ -43,9 +43,11 @@ pub fn some<T>(what: &str, points: impl IntoIterator<Item = T>) -> Vec<T> {
         number += 1;
         number - 1 == spared || dice.below(2) == 0
     });
-    println!(
-        "not run: {} of the {all} points of {what}, others each time (TURNOUT_POINTS=all runs them all)",
-        all - points.len()
-    );
+    let left_out = all - points.len();
+    if left_out > 0 {
+        println!(
+            "not run: {left_out} of the {all} points of {what}, others each time (TURNOUT_POINTS=all runs them all)"
+        );
+    }
     points
 }
