@@ -277,6 +277,7 @@ fn a_client_that_takes_a_request_back_ends_it_at_its_container() {
     let left = std::sync::Mutex::new(left);
     let web = scripted(move |from, _| {
         head(from)?;
+        left.lock().unwrap().send(true).unwrap();
         let end = from.read(&mut [0]);
         left.lock().unwrap().send(end.is_err() || end.is_ok_and(|length| length == 0)).unwrap();
         Ok(())
@@ -284,7 +285,12 @@ fn a_client_that_takes_a_request_back_ends_it_at_its_container() {
     let (_place, proxy, listen) = before(web.address, &[]);
     let mut client = Http2::to(listen);
     let (sent, mut stream) = client.begins(get("/"));
-    until("it is there", || proxy.status()["routes"][0]["colours"][0]["open"] == 1);
+    // Before its container has the head, it is none of that one's.
+    until("its container has it", || {
+        client.wait(tokio::task::yield_now());
+        leaves.try_recv().is_ok()
+    });
+    assert_eq!(proxy.status()["routes"][0]["colours"][0]["open"], 1);
     stream.send_reset(h2::Reason::CANCEL);
     drop(sent);
     let mut told = None;
