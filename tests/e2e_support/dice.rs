@@ -37,11 +37,11 @@ pub fn some<T>(what: &str, points: impl IntoIterator<Item = T>) -> Vec<T> {
         return points;
     }
     let mut dice = Dice::new();
-    let (all, spared) = (points.len(), dice.below(points.len() as u64) as usize);
+    let (all, kept) = (points.len(), dice.below(points.len() as u64) as usize);
     let mut number = 0;
     points.retain(|_| {
         number += 1;
-        number - 1 == spared || dice.below(2) == 0
+        number - 1 == kept || dice.below(2) == 0
     });
     let left_out = all - points.len();
     if left_out > 0 {

@@ -74,7 +74,8 @@ impl Load {
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     match one_connection(address, path, on_one, &stop, (&came, number)) {
-                        Ok(asked) => std::thread::sleep(THINKS * asked),
+                        // One that lasts has no end of its own to think about.
+                        Ok(asked) => std::thread::sleep(THINKS * asked.min(ON_ONE)),
                         Err(error) => {
                             came.lock().unwrap().bad.push(format!("{} {error}", time_of_day()));
                             // Nobody asks ten thousand times a second whether there is somebody again.

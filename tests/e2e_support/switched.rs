@@ -151,7 +151,7 @@ impl Switched {
         });
     }
 
-    /// Workers that run, of both colours, in one look: between two of them one may end and the other start.
+    /// Workers that run, of both colours, at one instant: between two looks one may end and the other start.
     pub fn workers(&self) -> usize {
         docker::running(&[&self.site.red(), &self.site.blue()], "worker")
     }
