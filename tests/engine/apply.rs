@@ -244,7 +244,7 @@ async fn checklist_38_an_occupied_port_fails_and_succeeds_once_it_is_free() {
     )
     .await;
     let error = stack.up().await.unwrap_err().to_string();
-    assert!(error.contains("start ") && error.contains("deploy again"), "{error}");
+    assert!(error.contains("start ") && error.contains("try again: the container is kept and only started"), "{error}");
     let created = stack.one("web").await;
     assert_ne!(created.state, RunState::Running);
     drop(occupied);

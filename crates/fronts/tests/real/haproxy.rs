@@ -41,6 +41,7 @@ async fn started(folder: &Path, at: SocketAddr, more: &str) -> Option<(Program, 
     let file = folder.join("haproxy.cfg").display().to_string();
     let mut program = program::start("haproxy", &["-db", "-f", &file], folder)?;
     program.listens(at, folder).await;
+    program.listens_on(&folder.join("socket"), folder).await;
     let front = Haproxy {
         socket: folder.join("socket"),
         repository: "shop".to_owned(),

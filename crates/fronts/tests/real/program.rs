@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     process::{Child, Command},
 };
 
@@ -59,11 +59,22 @@ impl Program {
     /// Waits until it listens there.
     pub async fn listens(&mut self, at: SocketAddr, folder: &Path) {
         while TcpStream::connect(at).await.is_err() {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                panic!("{status}: {}", std::fs::read_to_string(folder.join("output")).unwrap());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.lives_on(folder).await;
         }
+    }
+
+    /// Waits until it listens on that socket, which it may do later than on its addresses.
+    pub async fn listens_on(&mut self, socket: &Path, folder: &Path) {
+        while UnixStream::connect(socket).await.is_err() {
+            self.lives_on(folder).await;
+        }
+    }
+
+    async fn lives_on(&mut self, folder: &Path) {
+        if let Some(status) = self.0.try_wait().unwrap() {
+            panic!("{status}: {}", std::fs::read_to_string(folder.join("output")).unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
     /// Ends it, and waits for that.
