@@ -111,13 +111,13 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
 async fn asks(client: &Client, repo: &str, what: &str, request: AskRequest) -> Result<ExitCode, Trouble> {
     let mut display = Display::stdout();
     let who = whoami();
-    let AskedReply { said, deployment } =
+    let AskedReply { said, deployment, after } =
         meanwhile(client, repo, what, &AskRequest { who, ..request }, &mut display).await?;
     for said in said.iter().flat_map(|said| said.lines()) {
         display.say(said)?;
     }
     match deployment {
-        Some(id) => Ok(to_its_end(client, id, &mut display).await?.0),
+        Some(id) => Ok(to_its_end(client, id, after, &mut display).await?.0),
         None => Ok(ExitCode::SUCCESS),
     }
 }

@@ -57,7 +57,7 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
     if let Some(superseded) = reply.superseded {
         display.say(&format!("deployment {id} takes the place of {superseded}, which was waiting"))?;
     }
-    let (code, deployment) = to_its_end(client, id, &mut display).await?;
+    let (code, deployment) = to_its_end(client, id, None, &mut display).await?;
     match deployment {
         Some(deployment) if *wait && deployment.state == State::Succeeded => {
             colours::wait(client, &deployment, &mut display).await

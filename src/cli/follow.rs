@@ -45,6 +45,8 @@ pub(super) struct Log {
     pub(super) which: Which,
     /// Lines of the past; `None`: all of one deployment, the daemon's own default of all.
     pub(super) tail: Option<u32>,
+    /// Of one deployment, the last line that the reader knows, in place of `tail`.
+    pub(super) after: Option<i64>,
     /// Go on as lines come.
     pub(super) follow: bool,
 }
@@ -117,7 +119,7 @@ pub(super) async fn follow<E>(
     waiting: &Waiting,
     mut tell: impl FnMut(Told<'_>) -> Result<(), E>,
 ) -> Result<End, Broken<E>> {
-    let mut reached = Reached::default();
+    let mut reached = Reached { line: log.after, ..Reached::default() };
     // Set while the daemon is away.
     let mut away: Option<Instant> = None;
     loop {
@@ -187,7 +189,7 @@ async fn repeat_of(client: &Client, interrupted: &Deployment) -> Result<Option<i
 }
 
 fn path(log: &Log, reached: &Reached) -> String {
-    let Log { which, tail, follow } = log;
+    let Log { which, tail, follow, after: _ } = log;
     let tail = tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
     match which {
         Which::One(id) => {
@@ -230,7 +232,7 @@ mod tests {
             // From here on nothing is left but to wait.
             tokio::time::pause();
         });
-        let log = Log { which: Which::All(None), tail: None, follow: true };
+        let log = Log { which: Which::All(None), tail: None, after: None, follow: true };
         let began = Instant::now();
         let waiting = Waiting::for_("the daemon", None);
         let mut items = 0;

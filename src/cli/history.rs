@@ -9,6 +9,7 @@ use super::{
     args::HistoryArgs,
     client::{Client, encode},
     show::{json, length, one_line, said},
+    since::aftermath,
     trouble::Trouble,
     when::when,
 };
@@ -63,11 +64,11 @@ fn lines(deployments: &[Deployment], columns: Option<usize>) -> String {
         let by = who.map(|who| format!(" by {who}")).unwrap_or_default();
         let cause = d.cause.strip_suffix(&by).unwrap_or(&d.cause);
         // Of what waits, this is the cause.
-        let falls: Vec<String> = d.falls.iter().map(ToString::to_string).collect();
+        let later = aftermath(d);
         let result = match d.state {
             State::Queued => String::new(),
-            // What fell over later is what a line has room for.
-            _ if !falls.is_empty() => one_line(&falls.join("; ")),
+            // A line has room for what became of it later.
+            _ if !later.is_empty() => one_line(&later.join("; ")),
             _ => one_line(&said(d)),
         };
         vec![
@@ -96,39 +97,20 @@ fn lines(deployments: &[Deployment], columns: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Cause;
+    use crate::store::GivenUp;
 
     fn deployment(id: i64, state: State) -> Deployment {
         Deployment {
-            id,
-            repo: "shop".to_owned(),
             project: Some("redshop".to_owned()),
-            branch: Some("main".to_owned()),
             wanted_commit: Some("1a2b3c4d".repeat(5)),
-            kind: Cause::Push,
             cause: "push of 1a2b3c4 to main by ann".to_owned(),
             who: Some("ann".to_owned()),
-            force_rebuild: false,
-            pinned: false,
-            new_stack: false,
-            back: false,
-            past: false,
-            state,
-            phase: None,
-            commit_before: None,
-            commit_after: None,
-            commit_base: None,
             decision: Some("redshop at 1a2b3c4: 1 built, 1 recreated".to_owned()),
-            plan: None,
             error: Some(format!("service web: the build failed\nand more{}", "x".repeat(500))),
             superseded_by: Some(id + 1),
-            retry_of: None,
-            attempt: 1,
-            created_at: 0,
             started_at: Some(1_000),
             ended_at: Some(4_400),
-            phases: Vec::new(),
-            falls: Default::default(),
+            ..Deployment::bare(id, "shop", state)
         }
     }
 
@@ -158,6 +140,11 @@ mod tests {
         );
         assert!(told[3].ends_with("service web: the build failed \u{2026}"), "{text}");
         assert!(told[4].contains("nn\u{2026}") && told[4].contains("vv\u{2026}"), "{text}");
+        // What is not live any more is no plain success.
+        let given_up = Some(GivenUp { at: 0, why: "rolled back by ann".to_owned() });
+        let given_up = Deployment { taken_back: given_up, ..deployment(8, State::Succeeded) };
+        let text_of_it = lines(std::slice::from_ref(&given_up), None);
+        assert!(text_of_it.contains("TAKEN BACK 1") && text_of_it.contains(": rolled back by ann"), "{text_of_it}");
         // Every column begins where its title does.
         for title in HEADER {
             let at = told[0].find(title).unwrap();

@@ -14,7 +14,7 @@ use super::{
     colour_lines,
     follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
-    since::since_then,
+    since::{aftermath, since_then},
     trouble::Trouble,
     waiting::Waiting,
     when::{ago, when},
@@ -40,13 +40,14 @@ const INCOMPLETE: u8 = 3;
 /// Exit code where the reader wants no more (Ctrl-C), as a shell shows it of a program that SIGINT ended.
 const LEFT: u8 = 130;
 
-/// Follows a deployment to its end. Answers the exit code, and the deployment that came to an end.
+/// Follows a deployment to its end, from the line after `after` on. Answers the exit code, and the deployment that came to an end.
 pub(super) async fn to_its_end(
     client: &Client,
     id: i64,
+    after: Option<i64>,
     display: &mut Display<Stdout>,
 ) -> Result<(ExitCode, Option<Deployment>), Trouble> {
-    let log = Log { which: Which::One(id), tail: None, follow: true };
+    let log = Log { which: Which::One(id), tail: None, after, follow: true };
     let waiting = Waiting::for_(DAEMON, None);
     // The one that is followed now: one that the end of the daemon interrupts is repeated by another.
     let followed = Cell::new(id);
@@ -315,10 +316,10 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
 /// Prints, and follows, logs. Of one deployment that is followed to its end, the exit code is the outcome.
 pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, Trouble> {
     let log = match args.deployment {
-        Some(id) => Log { which: Which::One(id), tail: args.tail, follow: args.follow },
+        Some(id) => Log { which: Which::One(id), tail: args.tail, after: None, follow: args.follow },
         None => {
             let tail = Some(args.tail.unwrap_or(TAIL));
-            Log { which: Which::All(args.repo.clone()), tail, follow: args.follow }
+            Log { which: Which::All(args.repo.clone()), tail, after: None, follow: args.follow }
         }
     };
     let mut out = io::stdout();
@@ -343,7 +344,7 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
             }
             Told::Item(Followed::Ended(d)) => {
                 let known = judged.contains(&d.id) || d.ended_at.is_some_and(|ended| ended < came);
-                if let Some(time) = end_is_told(known, d.ended_at, !d.falls.is_empty()) {
+                if let Some(time) = end_is_told(known, d.ended_at, !aftermath(d).is_empty()) {
                     writeln!(out, "{} deployment {} {}", at(time), d.id, outcome_below_log(d))?;
                 }
             }
@@ -394,7 +395,7 @@ fn reason(d: &Deployment) -> String {
 fn outcome_below_log(d: &Deployment) -> String {
     match (d.state, length(d)) {
         (State::Succeeded | State::Failed | State::Cancelled, length) if !length.is_empty() => {
-            since_then(format!("{} in {length}", d.state), &d.falls)
+            since_then(format!("{} in {length}", d.state), d)
         }
         _ => outcome(d),
     }
@@ -417,7 +418,7 @@ pub(super) fn said(d: &Deployment) -> String {
         (State::Superseded, Some(by)) => format!("superseded by {by}"),
         (State::Failed | State::Cancelled | State::Interrupted, _) => d.error.clone().unwrap_or_default(),
         (State::Queued, _) => d.cause.clone(),
-        _ => since_then(d.decision.clone().unwrap_or_default(), &d.falls),
+        _ => since_then(d.decision.clone().unwrap_or_default(), d),
     }
 }
 

@@ -167,40 +167,9 @@ fn clock(at: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Cause;
 
     fn running(repo: &str, phase: Option<&str>) -> Deployment {
-        Deployment {
-            id: 7,
-            repo: repo.to_owned(),
-            project: None,
-            branch: None,
-            wanted_commit: None,
-            kind: Cause::Push,
-            cause: String::new(),
-            who: None,
-            force_rebuild: false,
-            pinned: false,
-            new_stack: false,
-            back: false,
-            past: false,
-            state: State::Running,
-            phase: phase.map(str::to_owned),
-            commit_before: None,
-            commit_after: None,
-            commit_base: None,
-            decision: None,
-            plan: None,
-            error: None,
-            superseded_by: None,
-            retry_of: None,
-            attempt: 1,
-            created_at: 0,
-            started_at: None,
-            ended_at: None,
-            phases: Vec::new(),
-            falls: Vec::new(),
-        }
+        Deployment { phase: phase.map(str::to_owned), ..Deployment::bare(7, repo, State::Running) }
     }
 
     #[test]

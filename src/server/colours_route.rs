@@ -38,7 +38,11 @@ async fn on_record(
 ) -> Answer {
     let name = &repo.name;
     control.asked(name, who.as_ref(), what).await;
-    let came = does.await;
+    let under_way = said_so_far(control, name).await?;
+    let mut came = does.await;
+    if let (Ok((_, Json(reply))), Some((id, line))) = (&mut came, under_way) {
+        reply.after = reply.deployment.filter(|deployment| *deployment == id).map(|_| line);
+    }
     match &came {
         Ok((_, Json(AskedReply { said: Some(said), .. }))) => tracing::info!(repo = name, "{what} of {name}: {said}"),
         Ok((_, Json(AskedReply { deployment, .. }))) => {
@@ -48,6 +52,17 @@ async fn on_record(
         Err(Refusal(_, reply)) => tracing::info!(repo = name, "{what} of {name} was refused: {}", reply.error),
     }
     came
+}
+
+/// The deployment of a repository that is under way, and the last line of its log.
+async fn said_so_far(control: &Control, repo: &str) -> Result<Option<(DeploymentId, i64)>, Refusal> {
+    let store = &control.deployer.store;
+    let running =
+        Filter { repo: Some(repo.to_owned()), state: Some(store::State::Running), limit: 1, ..Filter::default() };
+    match store.history(running).await?.first() {
+        Some(one) => Ok(Some((one.id, store.last_line(one.id).await?))),
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn rollback(
@@ -107,7 +122,7 @@ async fn rollback_to(
         control.lanes.wake(&repo.name);
     }
     let code = if deployment.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((code, Json(AskedReply { said: Some(said.join("\n")), deployment })))
+    Ok((code, Json(AskedReply { said: Some(said.join("\n")), deployment, after: None })))
 }
 
 /// Calls off what of a repository is in one of these states. Answers which deployment that was.
@@ -305,10 +320,10 @@ pub(super) fn not_switched(repo: &str) -> Refusal {
 
 fn answer(control: &Control, repo: &str, asked: Asked) -> (StatusCode, Json<AskedReply>) {
     match asked {
-        Asked::Done(said) => (StatusCode::OK, Json(AskedReply { said: Some(said), deployment: None })),
+        Asked::Done(said) => (StatusCode::OK, Json(AskedReply { said: Some(said), deployment: None, after: None })),
         Asked::Queued(deployment) => {
             control.lanes.wake(repo);
-            (StatusCode::ACCEPTED, Json(AskedReply { said: None, deployment: Some(deployment) }))
+            (StatusCode::ACCEPTED, Json(AskedReply { said: None, deployment: Some(deployment), after: None }))
         }
     }
 }

@@ -233,6 +233,8 @@ impl Store {
             }
             for one in all.iter().filter(|one| one.standing == ColourStanding::Live) {
                 stand(db, &repo, &one.colour, ColourStanding::Failed, at)?;
+                // Also where both are of one commit, as after a change of settings.
+                success_given_up(db, one.deployment, &why, at)?;
                 let Some(commit) = one.commit.as_ref().filter(|_| back.is_none_or(|back| back.commit != one.commit))
                 else {
                     continue;
@@ -325,7 +327,21 @@ fn taken_back(db: &Connection, repo: &str, commit: &str, why: &str, at: Millis) 
          ON CONFLICT (repo, commit_id) DO UPDATE SET why = excluded.why, at = excluded.at",
     )?;
     note.execute(params![repo, commit, why, at])?;
+    let mut last = db.prepare_cached(
+        "SELECT max(id) FROM deployments WHERE repo = ?1 AND commit_after = ?2 AND state = 'succeeded'",
+    )?;
+    let last = last.query_row([repo, commit], |row| row.get(0))?;
+    success_given_up(db, last, why, at)?;
     journal::of_repo(db, at, repo, &DomainEvent::CommitReverted { commit: commit.to_owned(), why: why.to_owned() })
+}
+
+/// Whoever reads the history later is not to take this success for what runs.
+fn success_given_up(db: &Connection, id: Option<DeploymentId>, why: &str, at: Millis) -> rusqlite::Result<()> {
+    let Some(id) = id else { return Ok(()) };
+    let mut note = db.prepare_cached(
+        "UPDATE deployments SET taken_back_at = ?2, taken_back_why = ?3 WHERE id = ?1 AND state = 'succeeded'",
+    )?;
+    note.execute(params![id, at, why]).map(|_| ())
 }
 
 pub(super) const COLOURS: &str =

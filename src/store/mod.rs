@@ -90,9 +90,9 @@ pub use places::peek_places;
 pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
-    Accepted, Before, Cause, Claimed, Delivery, Deployment, DeploymentId, Enqueued, Fall, Filter, Finish, Hold,
-    HoldChange, LogLine, Millis, NewDelivery, NewDeployment, NewHook, PhaseTime, Place, Previous, PutDown, Recovered,
-    Requested, State, Update, Waiting, WaitsFor, WantedCommit, Watch, Watched,
+    Accepted, Before, Cause, Claimed, Delivery, Deployment, DeploymentId, Enqueued, Fall, Filter, Finish, GivenUp,
+    Hold, HoldChange, LogLine, Millis, NewDelivery, NewDeployment, NewHook, PhaseTime, Place, Previous, PutDown,
+    Recovered, Requested, State, Update, Waiting, WaitsFor, WantedCommit, Watch, Watched,
 };
 pub use restore::{Restored, restore};
 pub use retention::Retention;

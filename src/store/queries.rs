@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::path::Path;
 
 use super::{
-    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError, count::rows,
-    error::there_is, schema, watches,
+    Before, Delivery, Deployment, DeploymentId, Filter, GivenUp, LogLine, PhaseTime, Previous, Store, StoreError,
+    count::rows, error::there_is, schema, watches,
 };
 
 /// Most rows in one answer.
@@ -15,7 +15,7 @@ const MOST: usize = 1_000;
 const MOST_LINES: usize = 5_000;
 const COLUMNS: &str = "id, repo, project, branch, wanted_commit, kind, cause, who, force_rebuild, state, phase,
    commit_before, commit_after, commit_base, decision, plan, error, superseded_by, retry_of, attempt, created_at,
-   started_at, ended_at, pinned, new_stack, back";
+   started_at, ended_at, pinned, new_stack, back, taken_back_at, taken_back_why";
 /// In the column `back`: 1 is to the colour that was live before, and this is past it.
 const BACK_PAST: i64 = 2;
 
@@ -316,5 +316,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         past: row.get::<_, i64>(25)? == BACK_PAST,
         phases: Vec::new(),
         falls: Vec::new(),
+        taken_back: match (row.get(26)?, row.get(27)?) {
+            (Some(at), Some(why)) => Some(GivenUp { at, why }),
+            _ => None,
+        },
     })
 }

@@ -88,6 +88,11 @@ fn the_way_back_is_one_move_while_it_bakes_and_a_start_afterwards() {
     load.wait_for("one", 50);
     assert_eq!((shop.running(&blue, "web"), shop.workers()), (0, 1));
     assert_eq!(colour(&daemon, &shop, "live"), Some((red.clone(), "live".to_owned())));
+    // The history tells no success of what is not live any more.
+    let two = &daemon.history()[0];
+    assert!(two["state"] == "succeeded" && two["taken_back"]["why"].is_string(), "{two}");
+    let said = all_of(&daemon.turnout(&["history"]));
+    assert_eq!(said.matches("TAKEN BACK ").count(), 1, "{said}");
 
     // What was taken back is not tried again by itself, and is where somebody asks for it.
     let said = deploy(&daemon, &[&shop.site.name], 1);

@@ -62,6 +62,8 @@ fn a_colour_gets_its_share_step_by_step_and_whatever_ends_it_costs_no_request() 
     // After the last step come all of them.
     let said = all_of(&daemon.turnout(&["promote", &name]));
     assert!(said.contains(&format!("{blue} is live")) && said.contains("succeeded"), "{said}");
+    // What it had said before somebody asked is not said again.
+    assert!(!said.contains("fetch"), "{said}");
     shop.at_rest(&red);
     gone(&load, "one", "two");
     assert_eq!((shop.workers(), shop.running(&blue, "worker")), (1, 1));

@@ -9,7 +9,7 @@ use turnout::{
     report::redact::Redactor,
     store::{
         Cause, ColourRecord, ColourStanding, Fall, Filter, Finish, LogLimits, NewDeployment, Place, Retention, Store,
-        Update, Watch, Watched,
+        TakenBack, Update, Watch, Watched,
     },
 };
 
@@ -74,6 +74,40 @@ async fn a_way_back_that_is_recorded_twice_leaves_live_what_was_gone_back_to() {
     }
     assert!(store.why_reverted("shop", &"1".repeat(40)).await.unwrap().is_none());
     assert!(store.why_reverted("shop", &"2".repeat(40)).await.unwrap().is_some());
+}
+
+/// Both colours are of one commit here, as after a change of settings, so the commit tells nothing.
+#[tokio::test]
+async fn the_history_says_of_a_success_that_it_was_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let mut ids = Vec::new();
+    for (generation, colour) in [(1, "red"), (2, "blue")] {
+        let id = deployed(&store, None).await;
+        ids.push(id);
+        let next = ColourRecord {
+            repo: "shop".to_owned(),
+            colour: colour.to_owned(),
+            project: format!("{colour}shop"),
+            standing: ColourStanding::Next,
+            generation,
+            deployment: Some(id),
+            commit: Some("1".repeat(40)),
+            since: 0,
+            made: String::new(),
+        };
+        store.begin_colour(next, "red").await.unwrap();
+        store.switched("shop", colour, (generation, 0), None, None).await.unwrap();
+    }
+    store.reverted("shop", (2, 1), "rolled back by ann").await.unwrap();
+    let all = store.history(Filter::default()).await.unwrap();
+    let why = |id| all.iter().find(|d| d.id == id).unwrap().taken_back.as_ref().map(|back| back.why.as_str());
+    assert_eq!((why(ids[0]), why(ids[1])), (None, Some("rolled back by ann")));
+    // Where no colour is known, the last success of the commit is the one.
+    let left = TakenBack { commits: vec!["1".repeat(40)], why: "switched off".to_owned() };
+    store.note_reverted("shop", left).await.unwrap();
+    let one = store.deployment(ids[1]).await.unwrap().unwrap();
+    assert_eq!(one.taken_back.map(|back| back.why).as_deref(), Some("switched off"));
 }
 
 #[tokio::test]

@@ -114,6 +114,9 @@ pub struct AskedReply {
     /// The deployment that does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<i64>,
+    /// Of one that was under way: the last line of its log before. What follows is what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
 }
 
 /// What `POST /v1/plan` takes; nothing is changed by it.

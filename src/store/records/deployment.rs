@@ -126,6 +126,18 @@ pub struct Deployment {
     /// Containers of the project that fell over after the verdict, as long as it was watched.
     #[serde(default)]
     pub falls: Vec<Fall>,
+    /// It succeeded, and its commit was given up afterwards: its colour was turned away from, by hand or by itself.
+    #[serde(default)]
+    pub taken_back: Option<GivenUp>,
+}
+
+/// That a commit was live, and is not to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// When it was given up.
+    pub at: Millis,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// A phase and its times.
@@ -214,4 +226,43 @@ pub struct LogLine {
     pub source: Option<String>,
     /// What was said, with secrets blotted out.
     pub text: String,
+}
+
+#[cfg(test)]
+impl Deployment {
+    /// One of which nothing is known but its number and state, for tests that look at something else.
+    pub(crate) fn bare(id: DeploymentId, repo: &str, state: State) -> Self {
+        Self {
+            id,
+            repo: repo.to_owned(),
+            project: None,
+            branch: None,
+            wanted_commit: None,
+            kind: Cause::Push,
+            cause: String::new(),
+            who: None,
+            force_rebuild: false,
+            pinned: false,
+            new_stack: false,
+            back: false,
+            past: false,
+            state,
+            phase: None,
+            commit_before: None,
+            commit_after: None,
+            commit_base: None,
+            decision: None,
+            plan: None,
+            error: None,
+            superseded_by: None,
+            retry_of: None,
+            attempt: 1,
+            created_at: 0,
+            started_at: None,
+            ended_at: None,
+            phases: Vec::new(),
+            falls: Vec::new(),
+            taken_back: None,
+        }
+    }
 }

@@ -11,7 +11,9 @@ mod watch;
 
 pub use before::{Before, Place, Recovered};
 pub use delivery::{Accepted, Delivery, NewDelivery, NewHook};
-pub use deployment::{Deployment, Enqueued, Filter, Finish, LogLine, NewDeployment, PhaseTime, Previous, Update};
+pub use deployment::{
+    Deployment, Enqueued, Filter, Finish, GivenUp, LogLine, NewDeployment, PhaseTime, Previous, Update,
+};
 pub use hold::{Hold, HoldChange, Requested, WantedCommit};
 pub use ids::{DeploymentId, Millis};
 pub use state::{Cause, State};
