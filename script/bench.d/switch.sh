@@ -69,6 +69,7 @@ switch() {
     first_answer "$page" "$program" --socket "$socket" rollback push >>"$work/switch.back"
     wait_for 60 switch_rests || die "the way back did not end"
   done
+  switch_idle
   retire "$daemon"
   {
     printf '## From a push to the first answer of the new colour\n\nIn ms: median, least, most, without other load. Method: below.\n'
@@ -102,6 +103,57 @@ of phases and the beginning of steps: a part ends where the next one begins, and
 The engine alone: \`script/bench.d/alone.py\`, the same calls raw on its socket, on two networks as a colour has them; nobody who uses the engine
 so can be faster than their sum.
 END
+}
+
+# What two colours cost while nobody asks: processor time of turnout, its proxy and the engine in 20 s, and memory.
+switch_idle() {
+  local kind proxy engine live
+  proxy=$(pgrep -f "turnout-proxy run.*$work" | head -n 1)
+  engine=$(pgrep -x dockerd | head -n 1)
+  for kind in one two without; do
+    if [ $kind != one ]; then
+      [ $kind = two ] || sed -i 's/bake: 10m/bake: 10m, analysis: off/' "$work/switch-home/repos.yaml"
+      before=$(git -C "$work/switch-dev" rev-parse HEAD)
+      echo "idle $kind" >"$work/switch-dev/page"
+      git_push "$work/switch-dev" "Idle $kind"
+      first_answer "idle $kind" switch_push "$before" >/dev/null
+      wait_for 30 switch_live || die "the switch was not recorded"
+    fi
+    # What a deployment leaves to be done is done by then.
+    sleep 5
+    before="$(ran_for "$daemon") $(ran_for "$proxy") $(ran_for "$engine")"
+    sleep 20
+    echo "$before $(ran_for "$daemon") $(ran_for "$proxy") $(ran_for "$engine") $(rss_of "$daemon") $(rss_of "$proxy")" >"$work/switch.idle.$kind"
+    [ $kind = one ] || turnout_ rollback push
+    [ $kind = one ] || wait_for 60 switch_rests || die "the way back did not end"
+  done
+  live=$("$program" --socket "$socket" status --json push | jq -r '.repos[] | select(.name == "push") | .live.project')
+  {
+    printf '## What two colours cost while nobody asks\n\nProcessor time in ms a second over 20 s, and resident memory in MiB.\n\n'
+    printf '| | turnout | turnout-proxy | the engine | turnout, MiB | turnout-proxy, MiB |\n|---|---|---|---|---|---|\n'
+    for kind in one two without; do
+      awk -v what="$(case $kind in one) echo 'one colour, at rest' ;; two) echo 'two, while one bakes' ;; *) echo 'the same with `analysis: off`' ;; esac)" '{
+        printf "| %s | %.2f | %.2f | %.2f | %.1f | %.1f |\n", what, ($4 - $1) / 2e7, ($5 - $2) / 2e7, ($6 - $3) / 2e7, $7 / 1024, $8 / 1024 }' "$work/switch.idle.$kind"
+    done
+    printf '\nA colour of two containers, of nginx and a shell: %s MiB of their own, and %s MiB of the engine'"'"'s processes that look after them.\n\n' \
+      "$(containers "$live" | xargs docker inspect --format '{{.State.Pid}}' | own_memory)" \
+      "$(containers "$live" | xargs docker inspect --format '{{.State.Pid}}' | while read -r pid; do awk '/^PPid/ { print $2 }' "/proc/$pid/status"; done | own_memory)"
+  } >>"$work/tables"
+}
+
+# ran_for PID: the processor time of all its threads so far, in ns. rss_of PID: its resident memory in KiB.
+ran_for() { cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f", sum }'; }
+rss_of() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+# own_memory: of processes whose numbers come in, and of what they started, what would be free without them, in MiB.
+own_memory() {
+  local pid
+  while read -r pid; do
+    cat "/proc/$pid/smaps_rollup" 2>/dev/null
+    pgrep -P "$pid" | while read -r pid; do
+      # Of a process of the engine's these are the containers themselves.
+      grep -q containerd-shim "/proc/$(awk '/^PPid/ { print $2 }' "/proc/$pid/status")/cmdline" || cat "/proc/$pid/smaps_rollup" 2>/dev/null
+    done
+  done | awk '/^Pss:/ { sum += $2 } END { printf "%.1f", sum / 1024 }'
 }
 
 # nginx_image NAME: an image with this machine's nginx, which serves /www on 8000.

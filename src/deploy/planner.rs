@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{ClientSettings, Endpoint, Engine, EngineError, learned::Learned, read_proxy_variables},
+    engine::{ClientSettings, Endpoint, Engine, EngineError, Inspected, learned::Learned, read_proxy_variables},
     files, git,
     inputs::InputSettings,
     plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume, Pull},
@@ -295,7 +295,7 @@ impl Planner {
             false => start_first::asked(repo, &loaded, &engine, &self.settings.state_dir).await?,
         };
         let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
-        let altered = engine.altered(&loaded.project, &observed).await?;
+        let Inspected { altered, stands } = engine.inspect_all(&loaded.project, &observed).await?;
         let mounted = compared.mounted.clone();
         let planned = compute(repo, "planning", move || {
             let intent = Intent {
@@ -322,7 +322,7 @@ impl Planner {
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        Ok(Prepared { loaded, base, decision, plan, text, engine, compared, running })
+        Ok(Prepared { loaded, base, decision, plan, text, engine, compared, running, stands })
     }
 
     /// Refuses a first deployment beside a stack that the same repository has under another name.

@@ -4,7 +4,7 @@ use super::{compared::Compared, stack::Stack, view::View};
 use crate::{
     compose::model::Project,
     decide::{Base, Decision},
-    engine::Engine,
+    engine::{Engine, Stands},
     plan::Plan,
 };
 
@@ -40,4 +40,6 @@ pub struct Prepared {
     pub engine: Engine,
     /// What ran of the project when they were planned, as it is kept.
     pub running: Option<String>,
+    /// How it stood then, container by container.
+    pub stands: Stands,
 }

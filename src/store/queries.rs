@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::path::Path;
 
 use super::{
-    Before, Delivery, Deployment, DeploymentId, Filter, GivenUp, LogLine, PhaseTime, Previous, Store, StoreError,
-    count::rows, error::there_is, schema, watches,
+    Before, Delivery, Deployment, DeploymentId, Filter, GivenUp, LogLine, PhaseTime, Previous, State, Store,
+    StoreError, count::rows, error::there_is, schema, watches,
 };
 
 /// Most rows in one answer.
@@ -94,6 +94,29 @@ impl Store {
             query.query_map(params![id, after, rows(limit.clamp(1, MOST_LINES))], line)?.collect()
         };
         self.inner.readers.run("reading the log", query).await
+    }
+
+    /// The last deployment of a repository before another one that began and has ended, and how. One that was superseded while it
+    /// waited for its turn did nothing, and is none.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn last_begun(
+        &self,
+        repo: &str,
+        before: DeploymentId,
+    ) -> Result<Option<(DeploymentId, State)>, StoreError> {
+        let repo = repo.to_owned();
+        let query = move |db: &Connection| {
+            let mut last = db.prepare_cached(
+                "SELECT id, state FROM deployments WHERE repo = ?1 AND id < ?2
+                 AND (state IN ('succeeded', 'failed', 'cancelled', 'interrupted')
+                   OR (state = 'superseded' AND started_at IS NOT NULL))
+                 ORDER BY id DESC LIMIT 1",
+            )?;
+            last.query_row(params![repo, before], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        };
+        self.inner.readers.run("reading the deployment before", query).await
     }
 
     /// The commit of the last success of a project: the base of the next diff.

@@ -36,7 +36,7 @@ async fn answers(stack: &Stack, id: &str, name: &str) -> BTreeSet<String> {
 /// What is to be done, with what was altered by hand.
 async fn plan(stack: &Stack) -> Plan {
     let observed = stack.engine.observe(&stack.project).await.unwrap();
-    let altered = stack.engine.altered(&stack.project, &observed).await.unwrap();
+    let altered = stack.engine.inspect_all(&stack.project, &observed).await.unwrap().altered;
     stack.plan(&Intent { altered, ..Intent::default() }).await
 }
 

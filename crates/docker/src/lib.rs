@@ -14,6 +14,7 @@ mod connect;
 mod context;
 mod dial;
 pub mod disk;
+mod doubtful;
 pub mod endpoint;
 mod engine;
 pub mod error;
@@ -52,12 +53,14 @@ pub mod translate;
 mod turns;
 mod unreachable;
 
+pub use altered::Inspected;
 pub use api_version::ApiVersion;
 pub use apply::{
     Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, Left, OneOff, Report, StepReport,
     as_oneoff,
 };
 pub use client_settings::ClientSettings;
+pub use doubtful::{Doubtful, Stand, Stands};
 pub use endpoint::Endpoint;
 pub use engine::Engine;
 pub use error::EngineError;

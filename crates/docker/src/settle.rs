@@ -23,20 +23,16 @@ use tokio_util::sync::CancellationToken;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use turnout_compose::model::Project;
-use turnout_plan::RunState;
 use turnout_report::Reporter;
 
 use super::{
     ContainerRef, Engine, EngineError, clock,
     health::{CHECK_TIME, check_output, positive},
-    observe,
     probe::{Probes, Probing},
 };
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
-/// How long after it a restart is told of: as long as the engine's list speaks of seconds.
-const MENTIONED: Duration = Duration::from_secs(60);
 /// Lines of a failed container's log that are kept.
 const LOG_LINES: usize = 20;
 /// Longest wait for the first verdict of a health check beyond the settle time, however patient the check is.
@@ -64,15 +60,6 @@ pub struct Settle<'a> {
     pub reporter: &'a dyn Reporter,
     /// Ends the watch before its time.
     pub cancel: &'a CancellationToken,
-}
-
-/// What does not run as it should although nobody started it just now.
-#[derive(Debug, Default)]
-pub struct Doubtful {
-    /// To be watched like what was started.
-    pub watch: Vec<ContainerRef>,
-    /// What has been up for longer than is watched, after ends of its own in the last minute; each in words.
-    pub restarted: Vec<String>,
 }
 
 /// A container that did not stay up.
@@ -169,73 +156,6 @@ impl Engine {
         }
     }
 
-    /// Containers of the project's services that nobody started just now and that do not run well: between two starts,
-    /// without a good verdict of their health check, or restarted within the settle time. A deployment that had nothing
-    /// to change must not count as a success over them, so they are watched like the started ones. Where what was started
-    /// last was never `judged`, that is watched too, as far as it is younger than the settle time.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub async fn doubtful(
-        &self,
-        project: &Project,
-        started: &[ContainerRef],
-        settle: Duration,
-        judged: bool,
-    ) -> Result<Doubtful, EngineError> {
-        let ahead = self.ahead().await;
-        let looks = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
-            let status = summary.status.clone().unwrap_or_default();
-            let found = observe::container(summary)?;
-            let known = project.services.contains_key(&found.service) && !found.oneoff;
-            let just_started = started.iter().any(|container| container.id == found.id);
-            (known && !just_started).then_some((found, status))
-        });
-        let looks = looks.map(|(found, status)| async move {
-            let verdict_open = status.contains("(unhealthy)") || status.contains("(health: starting)");
-            let container = ContainerRef { id: found.id, name: found.name, service: found.service };
-            let mut doubtful = Doubtful::default();
-            match found.state {
-                RunState::Restarting => doubtful.watch.push(container),
-                // Whatever ended before, the plan has started again or taken for done.
-                RunState::Exited(code) if code != 0 => doubtful.watch.push(container),
-                // The list has no restart count, so whatever came up in the last minute is looked at.
-                RunState::Running if !verdict_open && (!judged || status.contains("second")) => {
-                    match self.up(&container.id, ahead).await? {
-                        Some((count, since)) if since <= settle && (count > 0 || !judged) => {
-                            doubtful.watch.push(container);
-                        }
-                        Some((count, since)) if count > 0 && since <= MENTIONED => doubtful.restarted.push(format!(
-                            "{} ended by itself and was started again {}, the last time {} s ago",
-                            container.name,
-                            if count == 1 { "once".to_owned() } else { format!("{count} times") },
-                            since.as_secs()
-                        )),
-                        _ => {}
-                    }
-                }
-                _ if verdict_open => doubtful.watch.push(container),
-                _ => {}
-            }
-            Ok(doubtful)
-        });
-        let mut all = Doubtful::default();
-        for doubtful in join_all(looks).await {
-            let Doubtful { watch, restarted } = doubtful?;
-            all.watch.extend(watch);
-            all.restarted.extend(restarted);
-        }
-        Ok(all)
-    }
-
-    /// How often the engine brought a container up again by itself, and for how long it has been up; `None` where it is
-    /// gone. `ahead`: of the engine's clock, in nanoseconds.
-    async fn up(&self, id: &str, ahead: i64) -> Result<Option<(i64, Duration)>, EngineError> {
-        let Some(inspected) = self.find_container(id).await? else { return Ok(None) };
-        let started = inspected.state.and_then(|state| state.started_at).unwrap_or_default();
-        Ok(Some((inspected.restart_count.unwrap_or_default(), since(&started, ahead))))
-    }
-
     /// How long ago this was by the engine's clock: the start of a container, as the engine tells it.
     pub(super) async fn running_for(&self, started: &str) -> Duration {
         since(started, self.ahead().await)
@@ -251,7 +171,7 @@ impl Engine {
 }
 
 /// How long ago a time of the engine's is, whose clock is so many nanoseconds ahead. An unreadable one counts as now.
-fn since(at: &str, ahead: i64) -> Duration {
+pub(super) fn since(at: &str, ahead: i64) -> Duration {
     let since = OffsetDateTime::parse(at, &Rfc3339)
         .map(|at| OffsetDateTime::now_utc() + time::Duration::nanoseconds(ahead) - at)
         .unwrap_or_default();

@@ -11,11 +11,8 @@ use crate::{
     engine::{ApplyError, ContainerRef, EngineError},
     plan::Action as Step,
     rollout::{Fact, Phase},
-    store::{Deployment, DeploymentId, Filter, State},
+    store::{Deployment, DeploymentId, State},
 };
-
-/// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
-const MOST_WAITING: usize = 100;
 
 impl Drive<'_> {
     /// Carries the plan out.
@@ -60,7 +57,7 @@ impl Drive<'_> {
         let (Some(prepared), Some(report)) = (self.found.prepared.take(), self.found.report.take()) else {
             return Err(guard::fault("nothing was applied").into());
         };
-        let Prepared { loaded, engine, plan, .. } = &prepared;
+        let Prepared { loaded, engine, plan, stands, .. } = &prepared;
         let (store, project) = (&self.deployer.store, &loaded.project);
         let fresh: BTreeSet<String> = report.started.iter().map(|container| container.id.clone()).collect();
         let earlier: Vec<ContainerRef> = std::mem::take(&mut self.found.started);
@@ -75,8 +72,15 @@ impl Drive<'_> {
         self.found.started.clone_from(&watched);
         let mut looked = clock::now();
         let unjudged = self.unjudged().await?;
-        let doubtful = engine.doubtful(project, &watched, timeouts.settle, unjudged.is_none());
-        let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
+        let judged = unjudged.is_none();
+        let doubtful = if plan.steps.is_empty() && watched.is_empty() {
+            // Nothing was done since: how it stood is how it stands, and what came after that is heard by whoever watches on.
+            looked = stands.looked;
+            stands.doubtful(timeouts.settle, judged)
+        } else {
+            let doubtful = engine.doubtful(project, &watched, timeouts.settle, judged);
+            called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?
+        };
         watched.extend(doubtful.watch);
         if !watched.is_empty() {
             self.enter(Phase::Settling).await;
@@ -119,15 +123,7 @@ impl Deployer {
     /// The last deployment of the repository that began before this one, where that did not come to say whether what it
     /// had started stays up: it was interrupted, cancelled, superseded while it waited, or failed. Its containers are not judged by being there.
     async fn unjudged(&self, job: &Deployment) -> Result<Option<(DeploymentId, State)>, Failure> {
-        let filter =
-            Filter { repo: Some(job.repo.clone()), before: Some(job.id), limit: MOST_WAITING, ..Filter::default() };
-        let earlier = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
-        let began = |one: &Deployment| match one.state {
-            State::Failed | State::Cancelled | State::Interrupted => true,
-            State::Superseded => one.started_at.is_some(),
-            State::Queued | State::Running | State::Succeeded => false,
-        };
-        let last = earlier.iter().find(|earlier| earlier.state == State::Succeeded || began(earlier));
-        Ok(last.filter(|last| began(last)).map(|last| (last.id, last.state)))
+        let last = self.store.last_begun(&job.repo, job.id).await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(last.filter(|(_, state)| *state != State::Succeeded))
     }
 }

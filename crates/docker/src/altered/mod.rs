@@ -16,47 +16,61 @@ use others::{attachment, lost, named};
 use turnout_compose::model::{Project, Service};
 use turnout_plan::{Observed, ObservedContainer, RunState};
 
-use super::{Engine, EngineError, translate::network_name};
+use super::{
+    ContainerRef, Engine, EngineError, clock,
+    doubtful::{Stand, Stands, stand},
+    translate::network_name,
+};
 
 /// Inspections side by side; the daemon answers them from memory.
 const INSPECTIONS: usize = 16;
 
+/// What the inspection of a project's containers has told.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// By container ID, in words: what is otherwise on it than its service asks for.
+    pub altered: BTreeMap<String, Vec<String>>,
+    /// How they stand.
+    pub stands: Stands,
+}
+
 impl Engine {
-    /// By container ID: in words, what is set on it otherwise than its service asks for, of all that the engine lets one
+    /// Inspects the containers of a project's services. `altered` has, by container ID: in words, what is set on it otherwise than its service asks for, of all that the engine lets one
     /// change on a container, and which others it relies upon that are no more. Of a container that was made for another
     /// configuration that means nothing.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn altered(
-        &self,
-        project: &Project,
-        observed: &Observed,
-    ) -> Result<BTreeMap<String, Vec<String>>, EngineError> {
+    pub async fn inspect_all(&self, project: &Project, observed: &Observed) -> Result<Inspected, EngineError> {
+        let (looked, ahead) = (clock::now(), self.ahead().await);
         let there = |container: &&ObservedContainer| {
             !container.oneoff && !matches!(container.state, RunState::Removing | RunState::Dead)
         };
         let owners = self.owners(project).await?;
-        let wanted: Vec<(String, Wanted)> = observed
+        let wanted: Vec<(ContainerRef, Option<Wanted>)> = observed
             .containers
             .iter()
             .filter(there)
             .filter_map(|container| {
                 let service = project.services.get(&container.service)?;
-                Some((container.id.clone(), self.wanted(project, service, container)?))
+                let ObservedContainer { id, name, service: of, .. } = container;
+                let own = ContainerRef { id: id.clone(), name: name.clone(), service: of.clone() };
+                Some((own, self.wanted(project, service, container)))
             })
             .collect();
         let owners = &owners;
-        let differences: Vec<(String, Vec<Difference>)> = stream::iter(wanted)
-            .map(|(id, wanted)| async move {
+        let found: Vec<Option<(String, Vec<Difference>, Stand)>> = stream::iter(wanted)
+            .map(|(container, wanted)| async move {
                 // One that is gone by now is altered in nothing.
-                let found = self.find_container(&id).await?;
-                let differences = found.map(|found| differences(&wanted, &found, owners)).unwrap_or_default();
-                Ok::<_, EngineError>((id, differences))
+                let Some(found) = self.find_container(&container.id).await? else { return Ok(None) };
+                let differences = wanted.map(|wanted| differences(&wanted, &found, owners)).unwrap_or_default();
+                Ok::<_, EngineError>(Some((container.id.clone(), differences, stand(container, &found, ahead))))
             })
             .buffered(INSPECTIONS)
             .try_collect()
             .await?;
+        let (differences, all): (Vec<(String, Vec<Difference>)>, Vec<Stand>) =
+            found.into_iter().flatten().map(|(id, differences, stand)| ((id, differences), stand)).unzip();
         let mut able = None;
         if differences.iter().flat_map(|(_, all)| all).any(|difference| difference.needs.is_some()) {
             let asked = self.ask(self.docker().info()).await;
@@ -67,11 +81,12 @@ impl Engine {
             (Some(ability), Some(info)) if !ability(info) => None,
             _ => Some(difference.words),
         };
-        Ok(differences
+        let altered = differences
             .into_iter()
             .map(|(id, all)| (id, all.into_iter().filter_map(told).collect::<Vec<_>>()))
             .filter(|(_, words)| !words.is_empty())
-            .collect())
+            .collect();
+        Ok(Inspected { altered, stands: Stands { looked, all } })
     }
 
     /// The containers of other projects that services rely upon, by the names that the services know them by. Those that
