@@ -16,7 +16,7 @@ classes() {
     printf '## What `switch: auto` makes of published stacks\n\nOf %s, as their projects publish them:\n\n' "${said%%:*}"
     printf '| stacks | |\n|---|---|\n'
     sed -E 's/^[^{]*\{([^}]*)\}.*/\1/; s/, "/\n"/g' <<<"$said" | sed -E 's/"([^"]*)": ([0-9]+)/| \1 | \2 |/'
-    sed -E 's/.*; ([0-9]+) refused.*/| are refused until something is written | \1 |/' <<<"$said"
+    sed -E 's/.*; ([0-9]+) refused.*/| of all these are refused until something is written | \1 |/' <<<"$said"
     printf '\n| services | |\n|---|---|\n'
     sed -E 's/.*services \{([^}]*)\}.*/\1/; s/, /\n/g' <<<"$said" | sed -E 's/([A-Za-z]+): ([0-9]+)/| \L\1\E | \2 |/'
     echo
