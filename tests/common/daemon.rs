@@ -20,6 +20,7 @@ pub const SECRET: &str = "test-secret-0123456789";
 
 /// A running `turnout serve`. Ended and removed on drop; its output is shown when the test has failed.
 pub struct Daemon {
+    program: PathBuf,
     child: Child,
     home: TempDir,
     listen: SocketAddr,
@@ -35,13 +36,18 @@ impl Daemon {
 
     /// As [`Daemon::start`], with more arguments for `serve` and more environment.
     pub fn start_with(repos_yaml: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_from(Path::new(env!("CARGO_BIN_EXE_turnout")), repos_yaml, arguments, variables)
+    }
+
+    /// As [`Daemon::start_with`], where the program lies somewhere else, with what lies beside it.
+    pub fn start_from(program: &Path, repos_yaml: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let home = TempDir::new().unwrap();
         fs::write(home.path().join("repos.yaml"), repos_yaml).unwrap();
         let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let variables: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let listen = free_address();
-        let child = spawn(home.path(), listen, &arguments, &variables);
-        let mut daemon = Self { child, home, listen, arguments, variables };
+        let child = spawn(program, home.path(), listen, &arguments, &variables);
+        let mut daemon = Self { program: program.to_owned(), child, home, listen, arguments, variables };
         // Between choosing a free port and listening on it somebody else may take it: choose again.
         for _ in 0..5 {
             if daemon.wait_ready() {
@@ -51,7 +57,8 @@ impl Daemon {
             assert!(output.contains("in use"), "turnout serve ended before it answered:\n{output}");
             fs::write(daemon.home.path().join("output"), "").unwrap();
             daemon.listen = free_address();
-            daemon.child = spawn(daemon.home.path(), daemon.listen, &daemon.arguments, &daemon.variables);
+            daemon.child =
+                spawn(&daemon.program, daemon.home.path(), daemon.listen, &daemon.arguments, &daemon.variables);
         }
         panic!("no free port in five attempts");
     }
@@ -173,7 +180,7 @@ impl Daemon {
     /// Starts it again with the same state, after [`Daemon::terminate`] or [`Daemon::kill`].
     pub fn restart(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "it still runs");
-        self.child = spawn(self.home.path(), self.listen, &self.arguments, &self.variables);
+        self.child = spawn(&self.program, self.home.path(), self.listen, &self.arguments, &self.variables);
         assert!(self.wait_ready(), "turnout serve ended before it answered:\n{}", self.output());
     }
 
@@ -181,7 +188,7 @@ impl Daemon {
     pub fn launch(&mut self) {
         assert!(self.child.try_wait().unwrap().is_some(), "it still runs");
         fs::write(self.home.path().join("output"), "").unwrap();
-        self.child = spawn(self.home.path(), self.listen, &self.arguments, &self.variables);
+        self.child = spawn(&self.program, self.home.path(), self.listen, &self.arguments, &self.variables);
     }
 
     /// Waits until it ends by itself.
@@ -245,10 +252,16 @@ fn socket(home: &Path) -> PathBuf {
     home.join("s")
 }
 
-fn spawn(home: &Path, listen: SocketAddr, arguments: &[String], variables: &[(String, String)]) -> Child {
+fn spawn(
+    program: &Path,
+    home: &Path,
+    listen: SocketAddr,
+    arguments: &[String],
+    variables: &[(String, String)],
+) -> Child {
     let output = File::options().create(true).append(true).open(home.join("output")).unwrap();
     let errors: io::Result<File> = output.try_clone();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_turnout"));
+    let mut command = Command::new(program);
     command.arg("--socket").arg(socket(home)).arg("serve");
     command.arg("--listen").arg(listen.to_string());
     command.arg("--repos").arg(home.join("repos.yaml"));

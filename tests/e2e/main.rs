@@ -85,6 +85,7 @@ mod switch_promote;
 mod switch_protocols;
 mod switch_ready;
 mod switch_refused;
+mod switch_renewed;
 mod switch_routes;
 mod switch_stays;
 mod switch_still;
