@@ -299,6 +299,8 @@ mod tests {
             (vec![(worse(), 50, false), (worse(), 60, true), (worse(), 70, false)], false),
             (vec![(worse(), 50, true), (worse(), 60, true)], false),
             (vec![(worse(), 90, false), (worse(), 60, false)], false),
+            // Counts that fell began anew, and so do looks at them.
+            (vec![(worse(), 90, false), (worse(), 60, false), (worse(), 61, false)], true),
         ] {
             let mut seen = Looks::default();
             let mut last = None;
@@ -312,6 +314,10 @@ mod tests {
         let (mut three, looks) = (Looks::default(), Rules { looks: 3, ..RULES });
         let said: Vec<bool> = (50..53).map(|at| three.seen(&looks, &worse(), at, false).is_some()).collect();
         assert_eq!(said, [false, false, true]);
+        // A look at the same requests takes nothing back of what others have said.
+        let mut again = Looks::default();
+        let said = [50, 51, 51, 52].map(|at| again.seen(&looks, &worse(), at, false).is_some());
+        assert_eq!(said, [false, false, false, true]);
     }
 
     #[test]
@@ -333,6 +339,12 @@ mod tests {
             figures(&RULES, &counts(3, 1_200), other),
             "5xx or no answer 0.2 % of 1,200 requests, 0.02 % of 4,000 before"
         );
+        assert_eq!(
+            figures(&RULES, &counts(0, 50), other),
+            "5xx or no answer 0.0 % of 50 requests, 0.02 % of 4,000 before"
+        );
+        let shares = [(1, 4_000), (1, 2), (0, 5), (0, 0)].map(|(failed, ended)| counts(failed, ended).share_failed());
+        assert_eq!(shares, [Some(2), Some(5_000), Some(0), None]);
         let timed = timed(2, 100);
         assert_eq!((timed.within(50), timed.within(98), timed.within(99)), (Some(20), Some(20), Some(100)));
         assert_eq!(counts(0, 0).within(50), None);

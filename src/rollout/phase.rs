@@ -108,3 +108,26 @@ impl fmt::Display for Phase {
         f.pad(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each of these ends "it waits for", in `status` and in the log.
+    #[test]
+    fn whoever_waits_says_what_for() {
+        let said: Vec<(Phase, &str)> =
+            Phase::ALL.into_iter().filter_map(|phase| Some((phase, phase.awaited()?))).collect();
+        assert_eq!(
+            said,
+            [
+                (Phase::BakeAwaited, "the deployment before it to be over"),
+                (Phase::Offered, "its promotion"),
+                (Phase::Counting, "the time of its promotion"),
+                (Phase::Trying, "the end of a step"),
+                (Phase::Paused, "somebody who has it go on"),
+                (Phase::EngineAway, "the engine to come back"),
+            ]
+        );
+    }
+}
