@@ -77,6 +77,38 @@ fn what_is_worked_on_is_interrupted_by_an_end_of_the_daemon_and_queued_again() {
 }
 
 #[test]
+fn what_a_phase_does_not_take_leaves_it_as_it_is() {
+    let waits = [Phase::EngineAway, Phase::BakeAwaited, Phase::Offered, Phase::Counting, Phase::Trying, Phase::Paused];
+    for phase in Phase::ALL {
+        let stays = |fact| next(&at(phase), fact, 0) == Next { rollout: at(phase), actions: Vec::new() };
+        let (attends, idle) = (phase.attends(), waits.contains(&phase) || phase == Phase::Fetching);
+        assert_eq!(stays(Fact::Promoted), !attends, "{phase:?}");
+        assert_eq!(stays(Fact::Stale), idle, "{phase:?}");
+        assert_eq!(stays(Fact::EngineGone { patience: 50 }), idle, "{phase:?}");
+        // Who works on something has the newer one wait for its turn.
+        assert_eq!(stays(Fact::Newer), !waits.contains(&phase), "{phase:?}");
+    }
+}
+
+#[test]
+fn a_success_is_watched_as_long_as_is_said_and_no_former_watch_goes_on() {
+    let earlier = Rollout { watch: Some(Watch { generation: 3, until: 50 }), ..at(Phase::Settling) };
+    let watched = |until| next(&earlier, Fact::Settled { watch: until }, 0).rollout.watch;
+    assert_eq!(watched(Some(90)), Some(Watch { generation: 4, until: 90 }));
+    assert_eq!(watched(None), None);
+}
+
+#[test]
+fn what_is_planned_anew_is_at_none_of_its_former_steps() {
+    let mut rollout = at(Phase::Stepping);
+    rollout.under_way = Some(UnderWay { step: 2, steps: 3, ..under_way(Phase::Stepping) });
+    for fact in [Fact::Stale, Fact::EngineGone { patience: 50 }] {
+        let then = next(&rollout, fact, 0).rollout.under_way.unwrap();
+        assert_eq!((then.step, then.steps), (0, 0), "{fact:?}");
+    }
+}
+
+#[test]
 fn each_phase_has_one_word_and_is_found_by_it() {
     let words = [
         "fetch",
