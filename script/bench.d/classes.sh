@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # sourced by script/bench, whose variables it shares
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # sourced by script/bench, whose variables it shares
 # (j) What is derived of published stacks with `switch: auto`. Nothing is timed.
 
 classes() {

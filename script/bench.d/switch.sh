@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154,SC2317 # sourced by script/bench, whose variables it shares
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154,SC2317 # sourced by script/bench, whose variables it shares
 # (i) Blue/green: whole deployments under load, the time to live, the time of a way back, what two colours cost.
 
 switch() {
