@@ -96,8 +96,8 @@ impl Store {
         self.inner.readers.run("reading the log", query).await
     }
 
-    /// The last deployment of a repository before another one that began and has ended, and how. One that was superseded while it
-    /// waited for its turn did nothing, and is none.
+    /// The last deployment of a repository before another one that began and has ended, and how. One that was cancelled or
+    /// superseded while it waited for its turn did nothing, and is none.
     ///
     /// # Errors
     /// As [`Store::deployment`].
@@ -110,8 +110,7 @@ impl Store {
         let query = move |db: &Connection| {
             let mut last = db.prepare_cached(
                 "SELECT id, state FROM deployments WHERE repo = ?1 AND id < ?2
-                 AND (state IN ('succeeded', 'failed', 'cancelled', 'interrupted')
-                   OR (state = 'superseded' AND started_at IS NOT NULL))
+                 AND started_at IS NOT NULL AND state NOT IN ('queued', 'running')
                  ORDER BY id DESC LIMIT 1",
             )?;
             last.query_row(params![repo, before], |row| Ok((row.get(0)?, row.get(1)?))).optional()

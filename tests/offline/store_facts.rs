@@ -8,8 +8,8 @@ use std::{
 use turnout::{
     report::redact::Redactor,
     store::{
-        Cause, ColourRecord, ColourStanding, Fall, Filter, Finish, LogLimits, NewDeployment, Place, Retention, Store,
-        TakenBack, Update, Watch, Watched,
+        Cause, ColourRecord, ColourStanding, DeploymentId, Fall, Filter, Finish, LogLimits, NewDeployment, Place,
+        Retention, Store, TakenBack, Update, Watch, Watched,
     },
 };
 
@@ -45,25 +45,30 @@ async fn deployed(store: &Store, watch: Option<Watch>) -> i64 {
     id
 }
 
+/// Makes a colour of the shop live that a deployment has made of a commit.
+async fn live(store: &Store, (generation, colour): (i64, &str), deployment: Option<DeploymentId>, commit: &str) {
+    let next = ColourRecord {
+        repo: "shop".to_owned(),
+        colour: colour.to_owned(),
+        project: format!("{colour}shop"),
+        standing: ColourStanding::Next,
+        generation,
+        deployment,
+        commit: Some(commit.to_owned()),
+        since: 0,
+        made: String::new(),
+    };
+    store.begin_colour(next, "red").await.unwrap();
+    store.switched("shop", colour, (generation, 0), None, None).await.unwrap();
+}
+
 /// Whoever looks at the routes between their move and its record records it as well.
 #[tokio::test]
 async fn a_way_back_that_is_recorded_twice_leaves_live_what_was_gone_back_to() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     for (generation, colour) in [(1, "red"), (2, "blue")] {
-        let next = ColourRecord {
-            repo: "shop".to_owned(),
-            colour: colour.to_owned(),
-            project: format!("{colour}shop"),
-            standing: ColourStanding::Next,
-            generation,
-            deployment: None,
-            commit: Some(generation.to_string().repeat(40)),
-            since: 0,
-            made: String::new(),
-        };
-        store.begin_colour(next, "red").await.unwrap();
-        store.switched("shop", colour, (generation, 0), None, None).await.unwrap();
+        live(&store, (generation, colour), None, &generation.to_string().repeat(40)).await;
     }
     for _ in 0..2 {
         store.reverted("shop", (2, 1), "somebody went back").await.unwrap();
@@ -85,19 +90,7 @@ async fn the_history_says_of_a_success_that_it_was_taken_back() {
     for (generation, colour) in [(1, "red"), (2, "blue")] {
         let id = deployed(&store, None).await;
         ids.push(id);
-        let next = ColourRecord {
-            repo: "shop".to_owned(),
-            colour: colour.to_owned(),
-            project: format!("{colour}shop"),
-            standing: ColourStanding::Next,
-            generation,
-            deployment: Some(id),
-            commit: Some("1".repeat(40)),
-            since: 0,
-            made: String::new(),
-        };
-        store.begin_colour(next, "red").await.unwrap();
-        store.switched("shop", colour, (generation, 0), None, None).await.unwrap();
+        live(&store, (generation, colour), Some(id), &"1".repeat(40)).await;
     }
     store.reverted("shop", (2, 1), "rolled back by ann").await.unwrap();
     let all = store.history(Filter::default()).await.unwrap();

@@ -58,24 +58,28 @@ impl Stands {
     /// like started ones. Where what was started last was never `judged`, that is watched too, as far as it is younger
     /// than the settle time.
     pub fn doubtful(&self, settle: Duration, judged: bool) -> Doubtful {
-        let mut all = Doubtful::default();
-        for Stand { container, how } in &self.all {
-            match *how {
-                How::Badly => all.watch.push(container.clone()),
-                How::Up { restarts, since } if since <= settle && (restarts > 0 || !judged) => {
-                    all.watch.push(container.clone());
-                }
-                How::Up { restarts, since } if restarts > 0 && since <= MENTIONED => all.restarted.push(format!(
-                    "{} ended by itself and was started again {}, the last time {} s ago",
-                    container.name,
-                    if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") },
-                    since.as_secs()
-                )),
-                How::Up { .. } | How::Otherwise => {}
-            }
-        }
-        all
+        doubts(&self.all, settle, judged)
     }
+}
+
+fn doubts(stands: &[Stand], settle: Duration, judged: bool) -> Doubtful {
+    let mut all = Doubtful::default();
+    for Stand { container, how } in stands {
+        match *how {
+            How::Badly => all.watch.push(container.clone()),
+            How::Up { restarts, since } if since <= settle && (restarts > 0 || !judged) => {
+                all.watch.push(container.clone());
+            }
+            How::Up { restarts, since } if restarts > 0 && since <= MENTIONED => all.restarted.push(format!(
+                "{} ended by itself and was started again {}, the last time {} s ago",
+                container.name,
+                if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") },
+                since.as_secs()
+            )),
+            How::Up { .. } | How::Otherwise => {}
+        }
+    }
+    all
 }
 
 impl Engine {
@@ -91,7 +95,6 @@ impl Engine {
         judged: bool,
     ) -> Result<Doubtful, EngineError> {
         let ahead = self.ahead().await;
-        let looked = super::clock::now();
         let listed = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
             let status = summary.status.clone().unwrap_or_default();
             let found = observe::container(summary)?;
@@ -115,8 +118,8 @@ impl Engine {
             };
             Ok(Stand { container, how })
         });
-        let all = join_all(looks).await.into_iter().collect::<Result<_, EngineError>>()?;
-        Ok(Stands { looked, all }.doubtful(settle, judged))
+        let stands: Vec<Stand> = join_all(looks).await.into_iter().collect::<Result<_, EngineError>>()?;
+        Ok(doubts(&stands, settle, judged))
     }
 }
 
@@ -159,9 +162,8 @@ mod tests {
         stand(ContainerRef { id: "1".to_owned(), name, service: "web".to_owned() }, &found, 0)
     }
 
-    fn doubts(stand: Stand, settle: u64, judged: bool) -> (usize, Vec<String>) {
-        let all = Stands { looked: SystemTime::UNIX_EPOCH, all: vec![stand] };
-        let Doubtful { watch, restarted } = all.doubtful(Duration::from_secs(settle), judged);
+    fn doubted(stand: Stand, settle: u64, judged: bool) -> (usize, Vec<String>) {
+        let Doubtful { watch, restarted } = doubts(&[stand], Duration::from_secs(settle), judged);
         (watch.len(), restarted)
     }
 
@@ -186,7 +188,7 @@ mod tests {
             (false, of(Status::RUNNING, health(HealthStatus::HEALTHY))),
             (false, of(Status::EXITED, health(HealthStatus::UNHEALTHY))),
         ] {
-            assert_eq!(doubts(stand.clone(), 10, true), (usize::from(doubtful), Vec::new()), "{stand:?}");
+            assert_eq!(doubted(stand.clone(), 10, true), (usize::from(doubtful), Vec::new()), "{stand:?}");
         }
     }
 
@@ -196,14 +198,14 @@ mod tests {
             container: ContainerRef { id: "1".to_owned(), name: "shop-web-1".to_owned(), service: "web".to_owned() },
             how: How::Up { restarts, since: Duration::from_secs(since) },
         };
-        assert_eq!(doubts(up(2, 5), 10, true), (1, Vec::new()));
+        assert_eq!(doubted(up(2, 5), 10, true), (1, Vec::new()));
         let told = "shop-web-1 ended by itself and was started again twice, the last time 30 s ago"
             .replace("twice", "2 times");
-        assert_eq!(doubts(up(2, 30), 10, true), (0, vec![told]));
-        assert_eq!(doubts(up(2, 61), 10, true), (0, Vec::new()));
-        assert_eq!(doubts(up(0, 5), 10, true), (0, Vec::new()));
+        assert_eq!(doubted(up(2, 30), 10, true), (0, vec![told]));
+        assert_eq!(doubted(up(2, 61), 10, true), (0, Vec::new()));
+        assert_eq!(doubted(up(0, 5), 10, true), (0, Vec::new()));
         // Nobody has come to say whether it stays up.
-        assert_eq!(doubts(up(0, 5), 10, false), (1, Vec::new()));
-        assert_eq!(doubts(up(0, 11), 10, false), (0, Vec::new()));
+        assert_eq!(doubted(up(0, 5), 10, false), (1, Vec::new()));
+        assert_eq!(doubted(up(0, 11), 10, false), (0, Vec::new()));
     }
 }

@@ -28,16 +28,16 @@ const INSPECTIONS: usize = 16;
 /// What the inspection of a project's containers has told.
 #[derive(Debug, Clone)]
 pub struct Inspected {
-    /// By container ID, in words: what is otherwise on it than its service asks for.
+    /// By container ID, in words: what is set on it otherwise than its service asks for, and which others it relies upon that
+    /// are no more. Of a container that was made for another configuration that means nothing.
     pub altered: BTreeMap<String, Vec<String>>,
     /// How they stand.
     pub stands: Stands,
 }
 
 impl Engine {
-    /// Inspects the containers of a project's services. `altered` has, by container ID: in words, what is set on it otherwise than its service asks for, of all that the engine lets one
-    /// change on a container, and which others it relies upon that are no more. Of a container that was made for another
-    /// configuration that means nothing.
+    /// Inspects the containers of a project's services: what was altered on each of all that the engine lets one change, and how
+    /// it stands.
     ///
     /// # Errors
     /// When the engine does not answer.
